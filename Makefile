@@ -1,0 +1,41 @@
+# Two commands are all a newcomer needs: `make run` and `make test`.
+VENV   ?= .venv
+PYTHON ?= python3
+BIN    := $(VENV)/bin
+ARGS   ?=
+
+.PHONY: run test lint soak system clean
+
+run: $(VENV)/.installed  ## start the gateway with the embedded model
+	@$(BIN)/scribewire serve $(ARGS)
+
+test: $(VENV)/.installed-dev lint  ## everything: lint, types, contracts, unit and end-to-end tests
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+soak: $(VENV)/.installed-dev  ## two hours of speech through one session with the real model
+	$(BIN)/python -m tests.soak_memory $(ARGS)
+
+system:  ## Debian packages that a bare machine lacks (run as root)
+	apt-get update -q
+	apt-get install -y -q python3 python3-venv make
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps make the second run immediate: pip is asked only when the dependencies changed.
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@ $(VENV)/.installed

@@ -1,0 +1,1 @@
+"""Everything that knows about speech. Imports nothing of ``gateway``."""

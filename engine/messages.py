@@ -1,0 +1,158 @@
+"""What crosses between the worker and a model, wherever the model runs.
+
+The lowest layer: frozen dataclasses and their msgpack form. No torch, no pickle, no I/O.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 16_000
+"""Hz, of all audio inside the engine."""
+
+Audio = NDArray[np.float32]
+"""Mono samples at `SAMPLE_RATE`, shape ``(n,)``, in -1 … 1."""
+
+StopReason = Literal["eos", "budget", "repetition"]
+
+
+def ms_to_samples(ms: float) -> int:
+    """Milliseconds to samples at `SAMPLE_RATE`."""
+    return round(ms * SAMPLE_RATE / 1000)
+
+
+def samples_to_ms(samples: int) -> int:
+    """Samples at `SAMPLE_RATE` to whole milliseconds."""
+    return round(samples * 1000 / SAMPLE_RATE)
+
+
+class SegmentKey(NamedTuple):
+    """Names a segment for ever: ids are never used twice, so a late result finds no new owner."""
+
+    session: str
+    segment: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a model says of itself; filled by the model, read by worker and gateway."""
+
+    name: str
+    languages: dict[str, str]
+    """Codes to English names, e.g. ``{"en": "English"}``."""
+    max_segment_ms: int
+    max_batch: int
+    """Steps worth taking together."""
+    exact_drafts: bool
+    """Whether a verified draft gives bit for bit what single-token decoding gives (P4). False for
+    models whose arithmetic depends on how many tokens share a pass; their finals use no draft."""
+    context: bool
+    """Whether ``context`` text has an effect."""
+    words: bool
+    """Whether word timestamps can be had."""
+
+    def language_code(self, language: str) -> str | None:
+        """The code of a language given as code or English name in any case; None: not known."""
+        wanted = language.casefold()
+        for code, name in self.languages.items():
+            if wanted in (code.casefold(), name.casefold()):
+                return code
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One pass over a segment. The model is stateless to its caller: all it needs is here (P3)."""
+
+    key: SegmentKey
+    audio: Audio
+    """The segment from its first sample up to the end of this step."""
+    forced: tuple[int, ...] = ()
+    """Prefix tokens, taken as they are."""
+    draft: tuple[int, ...] = ()
+    """Proposed continuation of ``forced``, kept only as far as greedy decoding agrees (P4)."""
+    language: str | None = None
+    """Code of the forced language; None: the model decides."""
+    context: str = ""
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a model made of a `Step`."""
+
+    tokens: tuple[int, ...]
+    """The whole hypothesis, ``forced`` included, without an end token."""
+    pieces: tuple[bytes, ...]
+    """UTF-8 bytes of each token; their concatenation is the text."""
+    stop: StopReason
+    language: str | None
+    confidence: float
+    """Geometric mean probability of the tokens decoded in this step, 0 … 1."""
+    accepted: int = 0
+    """Draft tokens kept."""
+    decode_steps: int = 0
+    """Sequential passes of the decoder."""
+    encode_s: float = 0.0
+    decode_s: float = 0.0
+
+
+def pack_step(step: Step, audio_from: int) -> dict[str, Any]:
+    """The msgpack map of a step that carries only its audio from sample ``audio_from`` on."""
+    return {
+        "key": list(step.key),
+        "audio_from": audio_from,
+        "audio": step.audio[audio_from:].tobytes(),
+        "forced": step.forced,
+        "draft": step.draft,
+        "language": step.language,
+        "context": step.context,
+        "final": step.final,
+    }
+
+
+def unpack_step(packed: dict[str, Any], earlier: Audio) -> Step:
+    """Inverse of `pack_step`; ``earlier`` is the segment's audio before ``audio_from``."""
+    new = np.frombuffer(packed["audio"], dtype=np.float32)
+    assert len(earlier) >= packed["audio_from"]
+    return Step(
+        key=SegmentKey(*packed["key"]),
+        audio=np.concatenate((earlier[: packed["audio_from"]], new)) if len(earlier) else new,
+        forced=tuple(packed["forced"]),
+        draft=tuple(packed["draft"]),
+        language=packed["language"],
+        context=packed["context"],
+        final=packed["final"],
+    )
+
+
+def pack_result(result: StepResult) -> dict[str, Any]:
+    """The msgpack map of a result."""
+    return asdict(result)
+
+
+def unpack_result(packed: dict[str, Any]) -> StepResult:
+    """Inverse of `pack_result`."""
+    result = StepResult(**packed)
+    return replace(result, tokens=tuple(result.tokens), pieces=tuple(result.pieces))
+
+
+def dumps(message: dict[str, Any]) -> bytes:
+    """One message as msgpack bytes."""
+    packed: bytes = msgpack.packb(message)
+    return packed
+
+
+def loads(data: bytes) -> dict[str, Any]:
+    """Inverse of `dumps`.
+
+    Raises:
+        ValueError: not one whole msgpack map.
+    """
+    message = msgpack.unpackb(data)
+    if not isinstance(message, dict):
+        raise ValueError(f"expected a map, got {type(message).__name__}")
+    return message

@@ -1,0 +1,1 @@
+"""Speech models behind the `engine.models.base.SpeechModel` protocol."""

@@ -1,0 +1,35 @@
+"""What the engine asks of a speech model."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from engine.messages import ModelInfo, SegmentKey, Step, StepResult
+
+
+class ModelUnavailableError(Exception):
+    """A model cannot be had here. The message is one sentence that says what to do."""
+
+
+class SpeechModel(Protocol):
+    """Weights and arithmetic. Callers keep all state of sessions; a model may only cache (P3)."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model says of itself."""
+        ...
+
+    def step(self, batch: Sequence[Step]) -> list[StepResult]:
+        """Greedy decoding of each step's audio behind its ``forced`` tokens, in the batch's order.
+
+        Does not modify the steps. A result does not depend on which other steps share the batch
+        (P2), nor on ``draft`` where `ModelInfo.exact_drafts` says so (P4).
+        """
+        ...
+
+    def forget(self, key: SegmentKey) -> None:
+        """The segment is over: caches kept for it are of no use any more."""
+        ...
+
+    def warm_up(self) -> None:
+        """One step on made-up audio, so that the first real one is as fast as the rest."""
+        ...

@@ -1,0 +1,66 @@
+"""A session's recent audio, addressed by its sample offset since the session began."""
+
+import numpy as np
+
+from engine.messages import SAMPLE_RATE, Audio
+
+
+class PcmBuffer:
+    """Contiguous float32 samples from `start` up to `end`; older ones are dropped on request.
+
+    The array grows by doubling and is compacted in place, so steady state allocates nothing.
+    """
+
+    def __init__(self) -> None:
+        self._samples = np.empty(SAMPLE_RATE, np.float32)
+        self._first = 0
+        """Index in the array of the sample at `start`."""
+        self.start = 0
+        self.end = 0
+
+    def append(self, pcm: Audio) -> None:
+        """Adds samples, shape ``(n,)``, at `end`."""
+        kept = self.end - self.start
+        if self._first + kept + len(pcm) > len(self._samples):
+            self._make_room(kept, len(pcm))
+        at = self._first + kept
+        self._samples[at : at + len(pcm)] = pcm
+        self.end += len(pcm)
+
+    def _make_room(self, kept: int, wanted: int) -> None:
+        held = self._samples[self._first : self._first + kept]
+        # Twice what is needed: compaction then costs O(1) a sample.
+        size = max(SAMPLE_RATE, 2 * (kept + wanted))
+        target = (
+            self._samples if size <= len(self._samples) < 4 * size else np.empty(size, np.float32)
+        )
+        target[:kept] = held
+        self._samples, self._first = target, 0
+
+    def read(self, start: int, end: int) -> Audio:
+        """A copy of the samples ``start`` … ``end``, shape ``(end - start,)``."""
+        assert self.start <= start <= end <= self.end, (self.start, start, end, self.end)
+        offset = self._first - self.start
+        return self._samples[offset + start : offset + end].copy()
+
+    def drop_before(self, sample: int) -> None:
+        """Forgets all samples before ``sample``."""
+        sample = min(sample, self.end)
+        if sample > self.start:
+            self._first += sample - self.start
+            self.start = sample
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        return self._samples.nbytes
+
+
+def quietest_point(pcm: Audio, *, hop: int = SAMPLE_RATE // 100, smooth: int = 6) -> int:
+    """The middle sample of the quietest ``smooth`` hops of 10 ms in ``pcm``, shape ``(n,)``."""
+    hops = len(pcm) // hop
+    if hops < smooth:
+        return len(pcm)
+    energy = np.square(pcm[: hops * hop], dtype=np.float64).reshape(hops, hop).sum(axis=1)
+    smoothed = np.convolve(energy, np.ones(smooth), mode="valid")
+    return (int(smoothed.argmin()) * 2 + smooth) * hop // 2

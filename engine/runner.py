@@ -1,0 +1,108 @@
+"""Where a step runs: the protocol that the worker knows, and the simplest way to fill it."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from engine.messages import ModelInfo, SegmentKey, Step, StepResult
+from engine.models.base import ModelUnavailableError, SpeechModel
+from engine.models.catalog import load_model
+
+__all__ = ["ModelUnavailableError", "Runner", "StepFailedError", "ThreadRunner"]
+
+
+class StepFailedError(Exception):
+    """A batch came to nothing: the model raised, its process died, or it took too long."""
+
+
+class Runner(Protocol):
+    """Takes batches one after the other."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """Of the model; known once `start` has returned."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model has done its warm-up step and takes work."""
+        ...
+
+    @property
+    def restarts(self) -> int:
+        """How often the model had to be started anew."""
+        ...
+
+    async def start(self) -> None:
+        """Loads and warms the model.
+
+        Raises:
+            ModelUnavailableError: it cannot be had here.
+        """
+        ...
+
+    async def step(self, batch: Sequence[Step]) -> list[StepResult]:
+        """Runs a batch; results in its order.
+
+        Raises:
+            StepFailedError: nothing is known of any of its steps; each may be tried again.
+        """
+        ...
+
+    def forget(self, key: SegmentKey) -> None:
+        """The segment is over."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the runner; a step in flight may fail."""
+        ...
+
+
+class ThreadRunner:
+    """The model in a thread of this process: for models that release the GIL, and for tests."""
+
+    def __init__(self, model: str | SpeechModel) -> None:
+        self._wanted = model
+        self._model: SpeechModel | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self.restarts = 0
+
+    @property
+    def info(self) -> ModelInfo:
+        """See `Runner`."""
+        assert self._model is not None
+        return self._model.info
+
+    @property
+    def ready(self) -> bool:
+        """See `Runner`."""
+        return self._model is not None
+
+    async def start(self) -> None:
+        """See `Runner`."""
+        loop = asyncio.get_running_loop()
+        self._model = await loop.run_in_executor(self._thread, self._load)
+
+    def _load(self) -> SpeechModel:
+        model = load_model(self._wanted) if isinstance(self._wanted, str) else self._wanted
+        model.warm_up()
+        return model
+
+    async def step(self, batch: Sequence[Step]) -> list[StepResult]:
+        """See `Runner`."""
+        assert self._model is not None
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, self._model.step, batch)
+        except Exception as error:
+            raise StepFailedError(f"the model raised {type(error).__name__}") from error
+
+    def forget(self, key: SegmentKey) -> None:
+        """See `Runner`."""
+        assert self._model is not None
+        self._model.forget(key)
+
+    async def close(self) -> None:
+        """See `Runner`."""
+        self._thread.shutdown(wait=True)

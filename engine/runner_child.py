@@ -1,0 +1,105 @@
+"""The process that `engine.process_runner` supervises: ``python -m engine.runner_child FD MODEL``.
+
+The main thread reads and answers pings at once; one thread of its own runs the model.
+"""
+
+import queue
+import signal
+import socket
+import sys
+import threading
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from engine.messages import Audio, SegmentKey, Step, dumps, loads, pack_result, unpack_step
+from engine.models.base import ModelUnavailableError, SpeechModel
+from engine.models.catalog import load_model
+from engine.process_runner import LENGTH_BYTES
+
+
+class Wire:
+    """Length-prefixed msgpack maps over a socket; sending is safe from several threads."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._reader = connection.makefile("rb")
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Sends one message."""
+        data = dumps(message)
+        with self._lock:
+            self._connection.sendall(len(data).to_bytes(LENGTH_BYTES, "big") + data)
+
+    def receive(self) -> dict[str, Any] | None:
+        """The next message; None: the gateway is gone."""
+        head = self._reader.read(LENGTH_BYTES)
+        if len(head) < LENGTH_BYTES:
+            return None
+        length = int.from_bytes(head, "big")
+        data = self._reader.read(length)
+        return loads(data) if len(data) == length else None
+
+
+class Worker(threading.Thread):
+    """Runs batches, and keeps what came of each segment's audio until it is forgotten."""
+
+    def __init__(self, wire: Wire, model: SpeechModel) -> None:
+        super().__init__(name="model", daemon=True)
+        self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._wire, self._model = wire, model
+        self._audio: dict[SegmentKey, Audio] = {}
+
+    def run(self) -> None:
+        """Until the process ends."""
+        while True:
+            message = self.inbox.get()
+            if "forget" in message:
+                key = SegmentKey(*message["forget"])
+                self._audio.pop(key, None)
+                self._model.forget(key)
+            else:
+                self._wire.send({"batch": message["batch"]} | self._batch(message["steps"]))
+
+    def _batch(self, packed: list[dict[str, Any]]) -> dict[str, Any]:
+        try:
+            results = self._model.step([self._unpack(step) for step in packed])
+        except Exception as error:  # any model's any fault: the gateway is told, the process lives
+            sys.excepthook(*sys.exc_info())
+            return {"failed": f"the model raised {type(error).__name__}"}
+        return {"results": [pack_result(result) for result in results]}
+
+    def _unpack(self, packed: dict[str, Any]) -> Step:
+        key = SegmentKey(*packed["key"])
+        held = self._audio.get(key, np.empty(0, np.float32))
+        step = unpack_step(packed, held)
+        if len(step.audio) > len(held):
+            self._audio[key] = step.audio
+        return step
+
+
+def main() -> None:
+    """Loads the model, says hello, serves until the gateway is gone."""
+    # Ctrl-C in a terminal reaches the whole group; the gateway decides when this process ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    wire = Wire(socket.socket(fileno=int(sys.argv[1])))
+    try:
+        model = load_model(sys.argv[2])
+        model.warm_up()
+    except ModelUnavailableError as error:
+        wire.send({"unavailable": str(error)})
+        return
+    wire.send({"info": asdict(model.info)})
+    worker = Worker(wire, model)
+    worker.start()
+    while (message := wire.receive()) is not None:
+        if "ping" in message:
+            wire.send({"pong": message["ping"]})
+        else:
+            worker.inbox.put(message)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""Wire bytes and uploaded files to what the engine hears: float32, mono, 16 kHz."""
+
+from io import BytesIO
+from os import PathLike
+from typing import Any, BinaryIO
+
+import numpy as np
+import soundfile
+import soxr
+
+from engine.messages import SAMPLE_RATE, Audio
+from gateway.errors import InvalidAudio
+from gateway.wire.options import Encoding
+
+CLIPPED_FRAMES = 8
+"""Consecutive full-scale frames that count as clipping: fewer are loud, but plausible, peaks."""
+
+FILE_FORMATS = "wav, flac, ogg or mp3"
+MIN_FILE_RATE = 4000
+MAX_FILE_RATE = 384_000
+MAX_FILE_CHANNELS = 8
+_FILE_BLOCK_FRAMES = 65_536
+_S16_SCALE = np.float32(1 / 32_768)
+_SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
+
+
+def mulaw_table() -> Audio:
+    """The value of each µ-law byte (ITU-T G.711, table 2), shape ``(256,)``, float32."""
+    code = ~np.arange(256) & 0xFF  # transmitted inverted
+    exponent, mantissa = (code >> 4) & 7, code & 0xF
+    magnitude = (((mantissa << 3) + 132) << exponent) - 132
+    return np.where(code & 0x80, -magnitude, magnitude).astype(np.float32) * _S16_SCALE
+
+
+def alaw_table() -> Audio:
+    """The value of each A-law byte (ITU-T G.711, table 1), shape ``(256,)``, float32."""
+    code = np.arange(256) ^ 0x55  # even bits transmitted inverted
+    exponent, mantissa = (code >> 4) & 7, code & 0xF
+    linear = (mantissa << 4) + 8
+    magnitude = np.where(exponent == 0, linear, (linear + 256) << np.maximum(exponent - 1, 0))
+    return np.where(code & 0x80, magnitude, -magnitude).astype(np.float32) * _S16_SCALE
+
+
+_TABLES = {"mulaw": mulaw_table, "alaw": alaw_table}
+
+
+class PcmDecoder:
+    """One stream of audio from a client, in messages of any size.
+
+    How it is cut into messages changes nothing: the concatenated output is the same, bit for bit.
+
+    Args:
+        encoding: of the samples; channels are interleaved.
+        sample_rate: the client's, in Hz.
+        channels: 1 or 2; two are mixed down by their mean.
+    """
+
+    def __init__(self, encoding: Encoding, sample_rate: int, channels: int) -> None:
+        assert channels in (1, 2)
+        self.encoding = encoding
+        self.sample_rate = sample_rate
+        self.channels = channels
+        self.frame_bytes = _SAMPLE_BYTES[encoding] * channels
+        self.samples_in = 0
+        """Frames received, at the client's rate."""
+        self.samples_out = 0
+        """Samples given out, at 16 kHz."""
+        self._table = _TABLES[encoding]() if encoding in _TABLES else None
+        # Full scale is the most that the encoding can say: G.711's largest values are below 1.
+        self._full_scale = 32_767 * _S16_SCALE if self._table is None else self._table.max()
+        self._resampler = _resampler(sample_rate)
+        self._full_frames = 0
+        self._clipped = False
+        self._flushed = False
+
+    def check(self, data: bytes) -> None:
+        """Whether `decode` would take ``data``; for a large message that is decoded in parts.
+
+        Raises:
+            InvalidAudio: half a frame, or samples that are not finite.
+        """
+        if len(data) % self.frame_bytes:
+            raise InvalidAudio(
+                f"{self.encoding} audio of {self.channels} channel(s) must come in whole frames of "
+                f"{self.frame_bytes} bytes, got {len(data)} bytes; none of them were used."
+            )
+        if self.encoding == "pcm_f32le" and not np.isfinite(np.frombuffer(data, "<f4")).all():
+            raise InvalidAudio("pcm_f32le samples must be finite; none of them were used.")
+
+    def decode(self, data: bytes) -> Audio:
+        """The 16 kHz samples that ``data`` completes, shape ``(n,)``; the resampler lags a little.
+
+        Raises:
+            InvalidAudio: half a frame, or samples that are not finite. Nothing was consumed.
+        """
+        assert not self._flushed
+        self.check(data)
+        if not data:
+            return np.empty(0, np.float32)
+        samples = self._samples(data)
+        self._watch_level(samples)
+        mono = samples if self.channels == 1 else _mean_of_two(samples)
+        self.samples_in += len(mono)
+        return self._given_out(_resampled(self._resampler, mono))
+
+    def flush(self) -> Audio:
+        """What the resampler still held, shape ``(n,)``. The stream is over: no more `decode`."""
+        if self._flushed:
+            return np.empty(0, np.float32)
+        self._flushed = True
+        return self._given_out(_tail(self._resampler))
+
+    def to_client_samples(self, samples_16k: int) -> int:
+        """The client's sample at or before a sample at 16 kHz, both counted from the first."""
+        return samples_16k * self.sample_rate // SAMPLE_RATE
+
+    def take_clipped(self) -> bool:
+        """Whether clipping was heard since the last call.
+
+        That is `CLIPPED_FRAMES` or more consecutive frames in which a channel is at full scale,
+        also across messages.
+        """
+        clipped, self._clipped = self._clipped, False
+        return clipped
+
+    def _samples(self, data: bytes) -> Audio:
+        """Interleaved samples in -1 … 1, shape ``(frames * channels,)``, a new array."""
+        if self.encoding == "pcm_s16le":
+            samples: Audio = np.multiply(np.frombuffer(data, "<i2"), _S16_SCALE, dtype=np.float32)
+            return samples
+        if self.encoding == "pcm_f32le":
+            clipped: Audio = np.clip(np.frombuffer(data, "<f4"), np.float32(-1), np.float32(1))
+            return clipped
+        assert self._table is not None
+        return self._table[np.frombuffer(data, np.uint8)]
+
+    def _watch_level(self, samples: Audio) -> None:
+        # Nearly always the end of it: two reductions, no array.
+        if max(samples.max(), -samples.min()) < self._full_scale:
+            self._full_frames = 0
+            return
+        frames = np.abs(samples).reshape(-1, self.channels)
+        below = np.flatnonzero((frames < self._full_scale).all(axis=1))
+        # The run that the last message ended with goes on, so it starts before this one.
+        bounds = np.concatenate(([-1 - self._full_frames], below, [len(frames)]))
+        runs = np.diff(bounds) - 1
+        self._clipped |= bool(runs.max() >= CLIPPED_FRAMES)
+        self._full_frames = min(int(runs[-1]), CLIPPED_FRAMES)
+
+    def _given_out(self, samples: Audio) -> Audio:
+        self.samples_out += len(samples)
+        return samples
+
+
+def decode_file(source: str | PathLike[str] | bytes, *, max_duration_s: int | None = None) -> Audio:
+    """A whole file (a path, or its bytes) as 16 kHz mono samples, shape ``(n,)``.
+
+    Read in blocks, so neither a length claimed in a header nor a file that expands beyond
+    ``max_duration_s`` takes memory.
+
+    Raises:
+        InvalidAudio: empty, not audio of a known format, damaged, or too long.
+        OSError: the path cannot be opened.
+    """
+    if isinstance(source, bytes):
+        return _decode_stream(BytesIO(source), max_duration_s)
+    with open(source, "rb") as stream:
+        return _decode_stream(stream, max_duration_s)
+
+
+def _decode_stream(stream: BinaryIO, max_duration_s: int | None) -> Audio:
+    if not stream.read(1):
+        raise InvalidAudio("The file is empty: send audio.")
+    stream.seek(0)
+    try:
+        with soundfile.SoundFile(stream) as file:
+            blocks = _decode_blocks(file, max_duration_s)
+    # TypeError: a path named .raw, for which soundfile wants to be told the format.
+    except (soundfile.SoundFileError, TypeError):
+        raise InvalidAudio(f"The file is not audio, or damaged: send {FILE_FORMATS}.") from None
+    audio = np.concatenate(blocks)
+    if not len(audio):
+        raise InvalidAudio("The file holds no samples: send audio.")
+    return audio
+
+
+def _decode_blocks(file: Any, max_duration_s: int | None) -> list[Audio]:
+    rate: int = file.samplerate
+    # Far outside these, resampling itself would make a small file huge.
+    if not MIN_FILE_RATE <= rate <= MAX_FILE_RATE:
+        raise InvalidAudio(
+            f"The file's sample rate must be from {MIN_FILE_RATE} to {MAX_FILE_RATE} Hz."
+        )
+    if file.channels > MAX_FILE_CHANNELS:
+        raise InvalidAudio(f"The file may have at most {MAX_FILE_CHANNELS} channels.")
+    resampler = _resampler(rate)
+    blocks = []
+    frames = 0
+    while len(block := file.read(_FILE_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+        frames += len(block)
+        if max_duration_s is not None and frames > max_duration_s * rate:
+            raise InvalidAudio(f"The file is too long: send at most {max_duration_s} seconds.")
+        if not np.isfinite(block).all():
+            raise InvalidAudio("The file's samples must be finite numbers.")
+        mono = block.mean(axis=1, dtype=np.float32)
+        blocks.append(_resampled(resampler, np.clip(mono, -1, 1, out=mono)))
+    return [*blocks, _tail(resampler)]
+
+
+def _resampler(rate: int) -> Any:
+    """A streaming resampler to 16 kHz; None: not needed."""
+    if rate == SAMPLE_RATE:
+        return None
+    return soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+
+
+def _resampled(resampler: Any, mono: Audio, last: bool = False) -> Audio:
+    if resampler is None:
+        return mono
+    samples: Audio = resampler.resample_chunk(mono, last)
+    # A band-limited step overshoots; the engine is promised -1 … 1.
+    return np.clip(samples, -1, 1, out=samples)
+
+
+def _tail(resampler: Any) -> Audio:
+    return _resampled(resampler, np.empty(0, np.float32), last=True)
+
+
+def _mean_of_two(interleaved: Audio) -> Audio:
+    mono = interleaved[0::2] + interleaved[1::2]
+    mono *= np.float32(0.5)
+    return mono

@@ -1,0 +1,97 @@
+"""What `/metrics` shows. One registry per gateway, so tests may run several in one process."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from engine.worker import BatchReport
+
+LATENCY_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+
+
+class Metrics:
+    """Counters, gauges and histograms; incremented where things happen."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        self.sessions = Gauge("scribewire_sessions", "Sessions open now", registry=registry)
+        self.opened = Counter("scribewire_sessions_opened", "Sessions opened", registry=registry)
+        self.closed = Counter(
+            "scribewire_sessions_closed",
+            "Sessions closed, by close code",
+            ["code"],
+            registry=registry,
+        )
+        self.refused = Counter(
+            "scribewire_refusals", "Connections refused, by error code", ["code"], registry=registry
+        )
+        self.errors = Counter(
+            "scribewire_client_errors",
+            "Errors told to clients, by code",
+            ["code"],
+            registry=registry,
+        )
+        self.audio_s = Counter(
+            "scribewire_audio_seconds", "Audio received, in seconds", registry=registry
+        )
+        self.events = Counter(
+            "scribewire_events", "Messages to clients, by type", ["type"], registry=registry
+        )
+        self.conflated = Counter(
+            "scribewire_partials_conflated",
+            "Partials replaced before they were sent",
+            registry=registry,
+        )
+        self.revised = Counter(
+            "scribewire_finals_revised", "Finals that contradict stable text", registry=registry
+        )
+        self.suppressed = Counter(
+            "scribewire_suppressed", "Texts withdrawn or never shown, by reason", ["reason"],
+            registry=registry,
+        )  # fmt: skip
+        self.lag = Histogram(
+            "scribewire_partial_lag_seconds", "Audio received but not in the partial just made",
+            registry=registry, buckets=LATENCY_BUCKETS,
+        )  # fmt: skip
+        self.steps = Counter(
+            "scribewire_steps", "Model steps, by kind", ["kind"], registry=registry
+        )
+        self.failed_steps = Counter(
+            "scribewire_steps_failed", "Model steps that came to nothing", registry=registry
+        )
+        self.batch_size = Histogram(
+            "scribewire_batch_size", "Steps in a micro-batch", registry=registry,
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
+        )  # fmt: skip
+        self.batch_s = Histogram(
+            "scribewire_batch_seconds", "Seconds a micro-batch took", registry=registry,
+            buckets=LATENCY_BUCKETS,
+        )  # fmt: skip
+        self.phase_s = Counter(
+            "scribewire_step_phase_seconds", "Seconds of model time, by phase", ["phase"],
+            registry=registry,
+        )  # fmt: skip
+        self.tokens = Counter(
+            "scribewire_tokens", "Tokens by origin: a draft kept, or a pass of their own",
+            ["by"], registry=registry,
+        )  # fmt: skip
+        self.model_ready = Gauge(
+            "scribewire_model_ready", "1 while the model takes work", registry=registry
+        )
+        self.model_restarts = Gauge(
+            "scribewire_model_restarts", "Times the model was started anew", registry=registry
+        )
+
+    def batch_done(self, report: BatchReport) -> None:
+        """Takes a micro-batch's report."""
+        self.batch_size.observe(len(report.results))
+        self.batch_s.observe(report.seconds)
+        for kind in report.kinds:
+            self.steps.labels(kind.name.lower()).inc()
+        for result in report.results:
+            self.phase_s.labels("encode").inc(result.encode_s)
+            self.phase_s.labels("decode").inc(result.decode_s)
+            self.tokens.labels("draft").inc(result.accepted)
+            self.tokens.labels("pass").inc(result.decode_steps)
+
+    def exposition(self) -> bytes:
+        """The Prometheus text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,171 @@
+"""Builds the parts, serves, drains first and shuts down second."""
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+import uvicorn
+import uvloop
+
+from engine.process_runner import ProcessRunner
+from engine.runner import ModelUnavailableError, Runner, ThreadRunner
+from engine.vad import VoiceDetector
+from engine.worker import Observers, Worker
+from gateway.app import create_app
+from gateway.log import configure_logging
+from gateway.metrics import Metrics
+from gateway.registry import Registry
+from gateway.settings import Settings
+
+log = structlog.get_logger("gateway.server")
+
+
+class CannotStartError(Exception):
+    """The message is one sentence that says what to do."""
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn's own shutdown closes sockets at once (1012); finals go out before that here."""
+
+    def __init__(self, config: uvicorn.Config, registry: Registry) -> None:
+        super().__init__(config)
+        self._registry = registry
+        self.owns_process = True
+        """Whether signals are this server's to handle."""
+        self.listening = asyncio.Event()
+
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        """uvicorn's own, or nothing inside somebody else's process."""
+        return super().capture_signals() if self.owns_process else contextlib.nullcontext()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's own; `listening` says when it is done."""
+        await super().startup(sockets)
+        self.listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stops listening, drains, then shuts down."""
+        log.info("draining")
+        # Listening goes on while draining: a new client gets a clear 503 instead of a dead port.
+        await self._registry.drain()
+        await super().shutdown(sockets)
+
+
+def _bind(settings: Settings) -> socket.socket:
+    """A bound socket that does not listen yet: a taken port is found before a model is loaded."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror:
+        raise CannotStartError(
+            f"there is no address {settings.host!r}; give --host one of this machine's"
+        ) from None
+    bound = socket.socket(family, kind, protocol)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise CannotStartError(
+            f"cannot listen on {settings.host} port {settings.port} ({error.strerror}); "
+            "stop what uses it or give another --port"
+        ) from None
+    return bound
+
+
+def _runner(settings: Settings) -> Runner:
+    if settings.runner == "thread":
+        return ThreadRunner(settings.model)
+    return ProcessRunner(settings.model, step_within_s=settings.step_timeout_s)
+
+
+@contextlib.asynccontextmanager
+async def _running(settings: Settings) -> AsyncIterator[tuple[DrainingServer, socket.socket]]:
+    """A server that is ready to serve on a bound socket; its engine runs.
+
+    Raises:
+        CannotStartError: a port or a model cannot be had.
+    """
+    metrics = Metrics()
+    with _bind(settings) as bound:
+        observers = Observers(batch=metrics.batch_done, failure=metrics.failed_steps.inc)
+        worker = Worker(_runner(settings), VoiceDetector(), observers)
+        try:
+            try:
+                await worker.start()
+            except ModelUnavailableError as error:
+                raise CannotStartError(str(error)) from None
+            registry = Registry(settings, metrics)
+            app = create_app(settings, worker, registry, metrics)
+            watch = asyncio.create_task(registry.watch_deadlines(), name="deadlines")
+            try:
+                yield DrainingServer(uvicorn.Config(app, **_uvicorn(settings)), registry), bound
+            finally:
+                watch.cancel()
+        finally:
+            await worker.close()
+
+
+def _uvicorn(settings: Settings) -> dict[str, Any]:
+    return {
+        "ws": "websockets-sansio",  # answers bad frames with a close frame, and is the fastest
+        "ws_max_size": settings.max_frame_bytes,
+        "ws_ping_interval": settings.ping_interval_s,
+        "ws_ping_timeout": settings.ping_timeout_s,
+        "ws_per_message_deflate": False,  # 76 kB a connection instead of 29
+        "access_log": False,  # it would print query strings
+        "log_config": None,
+        "lifespan": "off",
+        "server_header": False,
+        "timeout_graceful_shutdown": 5,
+    }
+
+
+def _url(bound: socket.socket, scheme: str) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+async def _serve(settings: Settings) -> None:
+    async with _running(settings) as (server, bound):
+        serving = asyncio.create_task(server.serve(sockets=[bound]), name="server")
+        await server.listening.wait()
+        print(f"Scribewire is ready: open {_url(bound, 'http')}/", flush=True)
+        await serving
+
+
+def serve(settings: Settings) -> int:
+    """Runs a gateway until SIGTERM or Ctrl-C; the process's exit code."""
+    configure_logging(settings)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings))
+    except CannotStartError as error:
+        print(f"scribewire: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:  # uvicorn raises the signal again once it has shut down
+        return 0
+    return 0
+
+
+@contextlib.asynccontextmanager
+async def run_in_background(settings: Settings) -> AsyncIterator[str]:
+    """A gateway beside the caller, in the same event loop; yields its ``ws://`` address.
+
+    Raises:
+        CannotStartError: a port or a model cannot be had.
+    """
+    async with _running(settings) as (server, bound):
+        server.owns_process = False
+        serving = asyncio.create_task(server.serve(sockets=[bound]), name="server")
+        await server.listening.wait()
+        try:
+            yield _url(bound, "ws")
+        finally:
+            server.should_exit = True
+            await serving

@@ -1,0 +1,289 @@
+"""One session's side of the conversation: client messages in, server messages out. Pure.
+
+Every protocol's codec talks to this; nothing else decides what a client is told.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from engine import transcript as heard
+from engine.messages import Audio, ModelInfo, ms_to_samples, samples_to_ms
+from engine.segment import StreamOptions
+from gateway.audio import PcmDecoder
+from gateway.errors import AudioBacklog, EngineFailed, InvalidMessage, InvalidOption, as_fields
+from gateway.wire.messages import (
+    AudioFrame,
+    ClientMessage,
+    Configure,
+    Confirmed,
+    Done,
+    ErrorMessage,
+    Final,
+    Finalize,
+    Notice,
+    Partial,
+    Ping,
+    Pong,
+    Ready,
+    ServerMessage,
+    SpeechEnded,
+    SpeechStarted,
+    Stop,
+    Suppressed,
+)
+from gateway.wire.options import SessionOptions, parse_options, update_options
+
+
+class Speech(Protocol):
+    """The engine's end of a session; `engine.worker.SpeechSession` is one."""
+
+    @property
+    def received(self) -> int:
+        """Samples pushed."""
+        ...
+
+    @property
+    def unconfirmed(self) -> int:
+        """Samples pushed that are neither in a final nor silence."""
+        ...
+
+    def push(self, pcm: Audio) -> None:
+        """Appends 16 kHz samples."""
+        ...
+
+    def close_segment(self, reason: heard.CloseReason, id: str | None = None) -> None:
+        """Closes the open segment behind what was pushed."""
+        ...
+
+    def update(self, options: StreamOptions) -> None:
+        """Changes what may change in a running session."""
+        ...
+
+
+class OpenSpeech(Protocol):
+    """Begins the engine's part of a session."""
+
+    def __call__(self, options: StreamOptions) -> Speech: ...
+
+
+class Session:
+    """Options, clock and counts of one session; the audio and its text are the engine's."""
+
+    def __init__(
+        self, id: str, options: SessionOptions, model: ModelInfo, limits: dict[str, Any],
+        open_speech: OpenSpeech,
+    ) -> None:  # fmt: skip
+        """
+        Args:
+            limits: told to the client; ``max_backlog_ms`` is enforced here.
+            open_speech: called once, with the options in force, when the first audio or the end
+                comes: until then options may change.
+
+        Raises:
+            InvalidOption: the model does not know the language.
+        """
+        self.id = id
+        self.options = options
+        self._model, self._limits = model, limits
+        self._open_speech = open_speech
+        self._speech: Speech | None = None
+        self._stream_options = to_stream_options(options, model)
+        self._decoder = PcmDecoder(options.encoding, options.sample_rate, options.channels)
+        self.ended_by: heard.CloseReason | None = None
+        """Why `end` was called; None: it was not."""
+        self.totals = {"partials": 0, "finals": 0, "revised": 0, "suppressed": 0}
+
+    # What the client says
+
+    def ready(self) -> list[ServerMessage]:
+        """The first message, and again after each `Configure`: the options in force."""
+        limits = self._limits | {
+            "max_unconfirmed_ms": self.options.max_segment_ms + self._limits["max_backlog_ms"]
+        }
+        messages: list[ServerMessage] = [
+            Ready(
+                epoch=1,
+                model=self._model.name,
+                sample_rate=self.options.sample_rate,
+                options=self.options.model_dump(),
+                limits=limits,
+            )
+        ]
+        if self.options.context and not self._model.context:
+            messages.append(
+                Notice("ignored_option", f"context has no effect with {self._model.name}.")
+            )
+        return messages
+
+    def receive(self, message: ClientMessage) -> list[ServerMessage]:
+        """Takes a client's message; what there is to answer at once.
+
+        Raises:
+            GatewayError: what was wrong; `recoverable` says whether the session goes on.
+        """
+        if self.ended_by == "stop":
+            raise InvalidMessage("Nothing may follow stop: open a new session.")
+        if self.ended_by is not None:
+            return []  # the client cannot know yet; what it sends is not confirmed, so not lost
+        match message:
+            case AudioFrame(pcm):
+                return self._audio(pcm)
+            case Configure(options, id):
+                return self._configure(options, id)
+            case Finalize(id):
+                self._engine().close_segment("finalize", id)
+                return []
+            case Ping(id):
+                return [Pong(id)]
+            case Stop():
+                self.end("stop")
+                return []
+
+    def check_audio(self, pcm: bytes) -> None:
+        """Whether a whole message of audio can be decoded, before any of it is.
+
+        Raises:
+            InvalidAudio: it cannot.
+        """
+        self._decoder.check(pcm)
+
+    def _audio(self, pcm: bytes) -> list[ServerMessage]:
+        speech = self._engine()
+        speech.push(self._decoder.decode(pcm))
+        if (
+            samples_to_ms(speech.unconfirmed)
+            > self.options.max_segment_ms + self._limits["max_backlog_ms"]
+        ):
+            raise AudioBacklog()
+        if self._decoder.take_clipped():
+            return [Notice("clipped", "The audio is clipped: lower the microphone's gain.")]
+        return []
+
+    def _configure(self, raw: dict[str, Any], id: str | None) -> list[ServerMessage]:
+        change = update_options if self._speech is not None else _reconfigure
+        try:
+            options = change(self.options, raw, max_segment_ms=self._model.max_segment_ms)
+            stream_options = to_stream_options(options, self._model)
+        except InvalidOption as error:
+            error.id = id
+            raise
+        self.options, self._stream_options = options, stream_options
+        if self._speech is not None:
+            self._speech.update(stream_options)
+        else:
+            self._decoder = PcmDecoder(options.encoding, options.sample_rate, options.channels)
+        return self.ready()
+
+    def _engine(self) -> Speech:
+        if self._speech is None:
+            self._speech = self._open_speech(self._stream_options)
+        return self._speech
+
+    def end(self, reason: heard.CloseReason) -> None:
+        """Finalizes; the engine's last event becomes `Done`."""
+        if self.ended_by is None:
+            self.ended_by = reason
+            speech = self._engine()
+            speech.push(self._decoder.flush())
+            speech.close_segment(reason)
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio received."""
+        return self._decoder.samples_in / self.options.sample_rate
+
+    # What the engine says
+
+    def translate(self, events: Sequence[heard.Event]) -> list[ServerMessage]:
+        """Messages for the client, in order."""
+        return [self._translate(event) for event in events]
+
+    def _translate(self, event: heard.Event) -> ServerMessage:
+        match event:
+            case heard.SpeechStarted(at):
+                return SpeechStarted(samples_to_ms(at))
+            case heard.SpeechEnded(at):
+                return SpeechEnded(samples_to_ms(at))
+            case heard.Partial():
+                return self._partial(event)
+            case heard.Final():
+                return self._final(event)
+            case heard.Suppressed(segment, reason, start, end):
+                self.totals["suppressed"] += 1
+                return Suppressed(segment, reason, samples_to_ms(start), samples_to_ms(end))
+            case heard.Confirmed(upto):
+                return Confirmed(self._decoder.to_client_samples(upto))
+            case heard.Overloaded(cadence_ms):
+                return Notice(
+                    "overloaded",
+                    f"The server is busy: partials come every {cadence_ms} ms for now.",
+                    cadence_ms=cadence_ms,
+                )
+            case heard.SegmentFailed(segment):
+                error = EngineFailed(
+                    f"Segment {segment} could not be transcribed; the session goes on."
+                )
+                return ErrorMessage(**as_fields(error))
+            case heard.Finished(samples, segments):
+                return Done(samples_to_ms(samples), segments, self.totals)
+
+    def _partial(self, event: heard.Partial) -> Partial:
+        self.totals["partials"] += 1
+        assert self._speech is not None
+        return Partial(
+            segment=event.segment,
+            revision=event.revision,
+            stable=event.stable,
+            unstable=event.unstable,
+            start_ms=samples_to_ms(event.start),
+            end_ms=samples_to_ms(event.end),
+            language=event.language,
+            lag_ms=samples_to_ms(self._speech.received - event.end),
+        )
+
+    def _final(self, event: heard.Final) -> Final:
+        self.totals["finals"] += 1
+        self.totals["revised"] += event.revised
+        return Final(
+            segment=event.segment,
+            text=event.text,
+            revised=event.revised,
+            start_ms=samples_to_ms(event.start),
+            end_ms=samples_to_ms(event.end),
+            language=event.language,
+            reason=event.reason,
+            confidence=event.confidence,
+            id=event.id,
+        )
+
+
+def _reconfigure(
+    current: SessionOptions, raw: dict[str, Any], *, max_segment_ms: int
+) -> SessionOptions:
+    return parse_options(raw, max_segment_ms=max_segment_ms, base=current)
+
+
+def to_stream_options(options: SessionOptions, model: ModelInfo) -> StreamOptions:
+    """The engine's form of the options, in samples at 16 kHz.
+
+    Raises:
+        InvalidOption: the model does not know the language.
+    """
+    language = None
+    if options.language is not None:
+        language = model.language_code(options.language)
+        if language is None:
+            known = ", ".join(f"{code} ({name})" for code, name in model.languages.items())
+            raise InvalidOption(f"language must be one that {model.name} knows: {known}, or auto.")
+    return StreamOptions(
+        language=language,
+        context=options.context,
+        chunk=None if options.chunk_ms == "auto" else ms_to_samples(options.chunk_ms),
+        rollback_tokens=None if options.rollback_tokens == "all" else options.rollback_tokens,
+        cold_chunks=options.cold_chunks,
+        partials=options.partials,
+        endpoint=ms_to_samples(options.endpoint_ms),
+        max_segment=ms_to_samples(options.max_segment_ms),
+        vad_threshold=options.vad_threshold,
+        vad_padding=ms_to_samples(options.vad_padding_ms),
+    )

@@ -1,0 +1,1 @@
+"""One codec per protocol: bytes and text to and from the messages of `messages`; no I/O."""

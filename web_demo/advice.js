@@ -1,0 +1,94 @@
+/** What went wrong, in plain words that say what to do. */
+
+/** @typedef {import("./scribewire.js").Notice} Notice */
+/** @typedef {import("./scribewire.js").Closed} Closed */
+
+const UNREACHABLE =
+  "The server cannot be reached. Check that it is running and that the network is there, then try again.";
+
+/** @type {Record<string, string>} */
+const ERRORS = {
+  unauthorized: "This server asks for a key, and this page has none. Ask whoever runs the server.",
+  forbidden_origin: "The server does not accept this page's address. Open the page at the server's own address.",
+  quota_exceeded: "The transcription time allowed here is used up. Ask whoever runs the server.",
+  too_many_sessions: "The server is busy: every place is taken. Try again {when}.",
+  overloaded: "The server is busy. Try again {when}.",
+  audio_backlog: "More audio arrived than the server could take in. Press the button to go on.",
+  idle_timeout: "The server heard nothing for a long time and closed the session. Press the button to go on.",
+  max_duration: "The session reached the longest time the server allows. Press the button to go on.",
+  slow_consumer: "This device did not keep up with the captions. Press the button to go on.",
+  engine_failed: "The speech model failed on this audio. Press the button to try again.",
+  shutting_down: "The server is restarting. Try again {when}.",
+  internal: "Something went wrong on the server. Try again {when}.",
+  connect_timeout: "The server does not answer. Check that it is running, then try again.",
+  connection_lost: "The connection was lost. Check the network, then press the button to go on.",
+  uplink_slow: "The network is too slow for live audio. Find a better connection, then press the button to go on.",
+  stop_timeout: "The server did not finish the last words in time; they may be missing.",
+};
+
+/** @type {Record<string, string>} */
+const WARNINGS = {
+  overloaded: "The server is busy: captions come less often for now.",
+  audio_gap: "Some audio was lost on the way; words may be missing here.",
+  clipped: "The microphone is too loud. Move back a little or turn it down.",
+};
+
+/** @type {Record<string, string>} by name of the DOMException */
+const MICROPHONE = {
+  NotAllowedError:
+    "The microphone is not allowed. Allow it for this page in the address bar or the browser's settings, then press the button again.",
+  NotFoundError: "No microphone was found. Connect one, then press the button again.",
+  NotReadableError: "The microphone is in use or switched off. Close other programs that use it, then press the button again.",
+  NetworkError: UNREACHABLE,
+  SecurityError: "Browsers give the microphone only to https pages and to localhost. Open this page at one of those.",
+};
+
+/** @param {Notice} error */
+export function adviseError({ code, message, retry_after_ms: waitMs }) {
+  return (ERRORS[code] ?? `The server said: ${message || code}`).replace("{when}", when(waitMs));
+}
+
+/** @param {Notice} warning */
+export function adviseWarning({ code, message }) {
+  return WARNINGS[code] ?? `The server said: ${message || code}`;
+}
+
+/** @param {unknown} error what opening the microphone threw */
+export function adviseMicrophone(error) {
+  const { name, message } = /** @type {Error} */ (error);
+  return MICROPHONE[name] ?? `The microphone could not be started (${message || name}). Try another browser or microphone.`;
+}
+
+/** @param {number} code close code of a connection that ended without an error message */
+export function adviseClose(code) {
+  if (code === 1012) return ERRORS.shutting_down.replace("{when}", when());
+  if (code === 4429) return ERRORS.overloaded.replace("{when}", when());
+  if (code === 4501) return ERRORS.unauthorized;
+  if (code === 4502) return ERRORS.forbidden_origin;
+  if (code === 1006) return ERRORS.connection_lost;
+  return `The server ended the session (${code}). Press the button to go on.`;
+}
+
+/**
+ * Why a connection never stood: browsers do not tell, so the server's readiness is asked.
+ * @returns {Promise<string>}
+ */
+export async function adviseUnreachable() {
+  try {
+    const reply = await fetch("/readyz", { cache: "no-store", signal: AbortSignal.timeout(3000) });
+    if (reply.ok) return "The server refused the session. It may be busy: try again in a few seconds.";
+    const seconds = Number(reply.headers.get("Retry-After"));
+    if (reply.status === 503) return `The server is not ready yet. Try again ${when(seconds * 1000)}.`;
+    return "The server refused the session. Ask whoever runs it.";
+  } catch {
+    return UNREACHABLE;
+  }
+}
+
+/** @param {number} [waitMs] */
+function when(waitMs) {
+  if (!waitMs || waitMs < 0) return "in a few seconds";
+  const seconds = Math.ceil(waitMs / 1000);
+  if (seconds < 90) return seconds === 1 ? "in a second" : `in ${seconds} seconds`;
+  return `in ${Math.ceil(seconds / 60)} minutes`;
+}
