@@ -19,7 +19,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports --no-cache
 
 soak: $(VENV)/.installed-dev  ## two hours of speech through one session with the real model
-	$(BIN)/python -m tests.soak_memory $(ARGS)
+	$(BIN)/python -m tests.memory_of_a_long_session $(ARGS)
 
 system:  ## Debian packages that a bare machine lacks (run as root)
 	apt-get update -q

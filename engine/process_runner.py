@@ -152,6 +152,7 @@ class ProcessRunner:
                 reply = await answer
         except TimeoutError:
             log.warning("step_too_slow", limit_s=self._step_within_s, steps=len(batch))
+            self._alive.clear()  # who comes next waits for the new process
             child.process.kill()
             raise StepFailedError("the model took too long") from None
         finally:

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket
 
 from engine.worker import Worker
 from gateway.connection import Connection
-from gateway.errors import GatewayError, InvalidOption, as_fields
+from gateway.errors import GatewayError, InvalidOption, NotFound, as_fields
 from gateway.http.health import health_routes
 from gateway.metrics import Metrics
 from gateway.registry import Registry
@@ -72,12 +72,16 @@ def create_app(
         await websocket.accept(subprotocol)
         await registry.serve(connection)
 
+    async def nowhere(websocket: WebSocket) -> None:
+        await refuse(websocket, NotFound())
+
     return Starlette(
         routes=[
             Route("/", index),
             WebSocketRoute("/v1/stream", stream),
             *health_routes(worker, registry, metrics),
             Mount("/static", StaticFiles(directory=str(page))),
+            WebSocketRoute("/{path:path}", nowhere),
         ],
         middleware=[Middleware(SecurityHeaders)],
         exception_handlers={404: _not_found},
@@ -85,9 +89,7 @@ def create_app(
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
-    return JSONResponse(
-        {"type": "error", "code": "not_found", "message": "There is nothing here."}, 404
-    )
+    return JSONResponse({"type": "error"} | as_fields(NotFound()), NotFound.http_status)
 
 
 def _codec(websocket: WebSocket, settings: Settings) -> tuple[NativeCodec, str | None]:

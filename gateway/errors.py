@@ -11,6 +11,7 @@
 
   * refusals that end the session, reconnecting would not help:
 
+    * `NotFound`: no such path
     * `Unauthorized`: no key or token, or one that is not valid
     * `ForbiddenOrigin`: a browser page that may not use this gateway
     * `QuotaExceeded`: the key's allowance is used up
@@ -116,6 +117,16 @@ class Unsupported(GatewayError):
     retryable = False
     recoverable = True
     default_message = "This is not available here: leave it out."
+
+
+class NotFound(GatewayError):
+    """No such path."""
+
+    code = "not_found"
+    close_code = 4524
+    http_status = 404
+    retryable = False
+    default_message = "There is nothing here: live audio goes to /v1/stream."
 
 
 class Unauthorized(GatewayError):
@@ -280,3 +291,8 @@ def quoted(value: object) -> str:
             return "a map"
         case _:
             return "a value of an unknown kind"
+
+
+def all_errors() -> list[type[GatewayError]]:
+    """Every class of the tree but its base."""
+    return GatewayError.__subclasses__()

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import structlog
@@ -34,13 +35,30 @@ class DrainingServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, registry: Registry) -> None:
         super().__init__(config)
         self._registry = registry
+        self._hurry = asyncio.Event()
         self.owns_process = True
         """Whether signals are this server's to handle."""
         self.listening = asyncio.Event()
 
-    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
-        """uvicorn's own, or nothing inside somebody else's process."""
-        return super().capture_signals() if self.owns_process else contextlib.nullcontext()
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Unlike uvicorn's own, does not raise the signal again after an orderly end: exit code 0."""
+        signals = (signal.SIGINT, signal.SIGTERM) if self.owns_process else ()
+        loop = asyncio.get_running_loop()
+        for each in signals:
+            loop.add_signal_handler(each, self._stop)
+        try:
+            yield
+        finally:
+            for each in signals:
+                loop.remove_signal_handler(each)
+
+    def _stop(self) -> None:
+        """The first signal drains, the second does not wait for that."""
+        if self.should_exit:
+            self.force_exit = True
+            self._hurry.set()
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn's own; `listening` says when it is done."""
@@ -48,10 +66,14 @@ class DrainingServer(uvicorn.Server):
         self.listening.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stops listening, drains, then shuts down."""
+        """Drains, then stops listening and shuts down."""
         log.info("draining")
         # Listening goes on while draining: a new client gets a clear 503 instead of a dead port.
-        await self._registry.drain()
+        waits = [asyncio.create_task(self._registry.drain(), name="drain"),
+                 asyncio.create_task(self._hurry.wait(), name="hurry")]  # fmt: skip
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
         await super().shutdown(sockets)
 
 
@@ -148,8 +170,8 @@ def serve(settings: Settings) -> int:
     except CannotStartError as error:
         print(f"scribewire: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:  # uvicorn raises the signal again once it has shut down
-        return 0
+    except KeyboardInterrupt:  # while the model was loading
+        return 130
     return 0
 
 

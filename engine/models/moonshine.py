@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +93,8 @@ class Networks:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3
+        # Every segment has another length: the arena would keep a block for each, for ever.
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = False
         # Spinning threads would take the cores away from the other lanes and from the gateway.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
 
@@ -155,10 +157,22 @@ class Decoding:
                 self._feed[key] = np.ascontiguousarray(self._feed[key][:, :, :-tokens])
 
 
+class Decoder(Protocol):
+    """What `Greedy` needs of a `Decoding`."""
+
+    def advance(self, tokens: Sequence[int]) -> Array:
+        """Appends tokens; logits of what follows each."""
+        ...
+
+    def rewind(self, tokens: int) -> None:
+        """Takes back the last ``tokens`` tokens."""
+        ...
+
+
 class Greedy:
     """Greedy decoding of one step behind its forced tokens, with the draft verified on the way."""
 
-    def __init__(self, decoding: Decoding, step: Step, budget: int) -> None:
+    def __init__(self, decoding: Decoder, step: Step, budget: int) -> None:
         self._decoding, self._budget = decoding, budget
         self.tokens = list(step.forced)
         self._decided = len(step.forced)

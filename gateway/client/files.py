@@ -57,7 +57,9 @@ async def transcribe_files(job: Job, url: str, *, stdout: TextIO, stderr: Consol
             _say(stderr, f"{path}: {error.message}")
             complete = False
         except OSError as error:
-            _say(stderr, f"{error.filename or path}: {error.strerror or 'cannot be read'}.")
+            _say(
+                stderr, f"{error.filename or path}: {error.strerror or 'unusable'}: check the path."
+            )
             complete = False
         else:
             for notice in transcript.notices:

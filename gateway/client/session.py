@@ -35,6 +35,12 @@ from gateway.client.wire import (
 READY_TIMEOUT_S = 30
 """A server says `ready` at once or refuses; this only ends waiting for one that is neither."""
 
+CLOSE_TIMEOUT_S = 3
+"""For the farewell of a server that may be gone: everything that matters was said before."""
+
+MAX_URL_CHARS = 4000
+"""Servers and proxies take request lines of 8 KiB and more; a context may be longer, encoded."""
+
 MAX_UNREAD_EVENTS = 1024
 """Events kept for a caller who does not iterate: minutes of captions, under 1 MB. When full,
 reading stops, and the server treats us as the slow consumer that we are."""
@@ -106,10 +112,11 @@ class Session:
         self._events.put_nowait(None)
         # Read on, or the answer to our close frame stays behind messages that nobody takes.
         draining = asyncio.create_task(self._discard())
-        await self._socket.close(
-            CloseCode.PROTOCOL_ERROR if self._garbage else CloseCode.NORMAL_CLOSURE
-        )
-        await asyncio.wait([draining])
+        code = CloseCode.PROTOCOL_ERROR if self._garbage else CloseCode.NORMAL_CLOSURE
+        try:
+            await self._socket.close(code)
+        finally:
+            draining.cancel()
 
     async def wait_ready(self) -> None:
         """Reads up to the ``ready`` message, which it keeps. `connect` does this.
@@ -162,18 +169,18 @@ class Session:
             raise (self._judged(closed) or over) from closed
 
     async def _read(self) -> None:
+        failure = None
         try:
-            while True:
+            while self._last.get("type") != "done":
                 event = self._codec.decode(await self._socket.recv())
                 self._take_note(event)
                 await self._events.put(event)
         except ConnectionClosed as closed:
-            self._end(self._judged(closed))
-            await self._events.put(None)
+            failure = self._judged(closed)
         except SessionError as garbage:
-            self._garbage = True
-            self._end(garbage)
-            await self._events.put(None)
+            self._garbage, failure = True, garbage
+        self._end(failure)
+        await self._events.put(None)
 
     async def _discard(self) -> None:
         with suppress(ConnectionClosed):
@@ -213,16 +220,22 @@ async def connect(
         url: ``ws://HOST:PORT`` or ``http://…``; without a path the protocol's own is used.
         format: what messages are written in.
         api_key: sent as a header, where the server asks for one.
-        options: the protocol's; those that are None are left to the server.
+        options: the protocol's; those that are None are left to the server. A long ``context``
+            goes into a first message; if it is refused, that is an ``error`` event.
 
     Raises:
         ValueError: ``url`` or ``format`` is not one.
         SessionError: nobody answers, or the session was refused.
     """
     codec = codec_of(format)
+    later: dict[str, object] = {}
+    if len(stream_url(url, format, options)) > MAX_URL_CHARS and "context" in options:
+        later["context"] = options.pop("context")
     session = Session(await _open(stream_url(url, format, options), api_key), codec)
     try:
         await session.wait_ready()
+        if later:
+            await session.configure(**later)
         yield session
     finally:
         await session.close()
@@ -234,6 +247,7 @@ async def _open(url: str, api_key: str | None) -> ClientConnection:
         return await open_websocket(
             url,
             additional_headers={"Authorization": f"Bearer {api_key}"} if api_key else None,
+            close_timeout=CLOSE_TIMEOUT_S,
             compression=None,  # the server has it off: audio does not shrink
             # A proxy, if the environment names one, does not know this machine's own addresses.
             proxy=None if is_loopback(url) else True,

@@ -17,6 +17,7 @@ CODES = [
     "forbidden_origin",
     "quota_exceeded",
     "too_many_sessions",
+    "not_found",
     "overloaded",
     "audio_backlog",
     "idle_timeout",
@@ -48,7 +49,7 @@ def test_the_close_code_says_whether_to_reconnect(error: type[GatewayError]) -> 
 
 @pytest.mark.parametrize("error", ALL)
 def test_the_http_status_is_one_of_those_that_the_protocol_lists(error: type[GatewayError]) -> None:
-    assert error.http_status in (400, 401, 403, 429, 503)
+    assert error.http_status in (400, 401, 403, 404, 429, 503)
 
 
 @pytest.mark.parametrize(

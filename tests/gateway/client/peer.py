@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
 import msgpack
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 Message = dict[str, Any]
@@ -69,6 +70,12 @@ class Peer:
         while heard[-1]["type"] != "stop":
             heard.append(await self.hear())
         return heard
+
+    async def until_closed(self) -> None:
+        """Reads until the client has closed: its close frame may be behind unread audio."""
+        with suppress(ConnectionClosed):
+            while True:
+                await self.socket.recv()
 
     def vanish(self) -> None:
         """The connection breaks without a close frame."""

@@ -1,0 +1,89 @@
+"""Models that are none, to isolate what is around a model. Each name says what it does."""
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+
+from engine.messages import ModelInfo, SegmentKey, Step, StepResult
+
+INFO = ModelInfo(
+    name="double", languages={"en": "English"}, max_segment_ms=28_000, max_batch=4,
+    exact_drafts=True, context=True, words=False,
+)  # fmt: skip
+
+
+class OneWordASecondModel:
+    """Writes a numbered word for each second of audio, at once; remembers its steps."""
+
+    info = INFO
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.batches: list[int] = []
+        self.forgotten: list[SegmentKey] = []
+
+    def step(self, batch: Sequence[Step]) -> list[StepResult]:
+        self.batches.append(len(batch))
+        self.steps += batch
+        return [self.answer(step) for step in batch]
+
+    def answer(self, step: Step) -> StepResult:
+        count = len(step.audio) // 16_000
+        return StepResult(
+            tokens=tuple(range(count)),
+            pieces=tuple(f" word{i}".encode() for i in range(count)),
+            stop="eos",
+            language="en",
+            confidence=0.9,
+        )
+
+    def forget(self, key: SegmentKey) -> None:
+        self.forgotten.append(key)
+
+    def warm_up(self) -> None:
+        pass
+
+
+class RaisingModel(OneWordASecondModel):
+    """Raises on the steps of sessions whose name begins with ``poison``."""
+
+    def step(self, batch: Sequence[Step]) -> list[StepResult]:
+        if any(step.key.session.startswith("poison") for step in batch):
+            raise RuntimeError("poison")
+        return super().step(batch)
+
+
+class SlowModel(OneWordASecondModel):
+    """Takes ``seconds`` for each step."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def step(self, batch: Sequence[Step]) -> list[StepResult]:
+        time.sleep(self._seconds * len(batch))
+        return super().step(batch)
+
+
+class DyingModel(OneWordASecondModel):
+    """Kills or stops its own process on sessions named ``die`` and ``hang``."""
+
+    def step(self, batch: Sequence[Step]) -> list[StepResult]:
+        for step in batch:
+            if step.key.session == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if step.key.session == "hang":
+                os.kill(os.getpid(), signal.SIGSTOP)
+            if step.key.session == "slow":
+                time.sleep(60)
+            if step.key.session == "raise":
+                raise RuntimeError("a fault of the model")
+        return super().step(batch)
+
+
+class DyingAtOnceModel(OneWordASecondModel):
+    """Its process ends while it loads."""
+
+    def __init__(self) -> None:
+        os._exit(3)

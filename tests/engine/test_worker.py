@@ -1,0 +1,234 @@
+"""The async worker around streams: batches, isolation, failures, cadence."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import pairwise
+
+import numpy as np
+
+from engine.messages import Audio
+from engine.runner import ThreadRunner
+from engine.segment import StreamOptions
+from engine.transcript import Event, Final, Finished, Overloaded, Partial, SegmentFailed
+from engine.vad import VadState, VoiceDetector
+from engine.worker import BatchReport, Observers, SpeechSession, Worker
+from tests.engine.models.doubles import OneWordASecondModel, RaisingModel, SlowModel
+
+
+class LoudnessDetector(VoiceDetector):
+    """Takes for speech what is loud, so that tests can say what is."""
+
+    def __init__(self) -> None:
+        pass
+
+    def listen(self, frames: list[list[Audio]], states: list[VadState]) -> list[list[float]]:
+        return [[float(np.abs(frame).max() > 0.1) for frame in each] for each in frames]
+
+
+class Recorder:
+    """A listener that keeps what it hears."""
+
+    def __init__(self, fails_on: type | None = None) -> None:
+        self.events: list[Event] = []
+        self.finished, self.is_broken = asyncio.Event(), asyncio.Event()
+        self._fails_on = fails_on
+
+    def hear(self, events: Sequence[Event]) -> None:
+        self.events += events
+        if any(isinstance(event, Finished) for event in events):
+            self.finished.set()
+        if self._fails_on and any(isinstance(event, self._fails_on) for event in events):
+            raise ValueError("the listener is at fault")
+
+    def broken(self) -> None:
+        self.is_broken.set()
+
+    def texts(self) -> list[str]:
+        return [event.text for event in self.events if isinstance(event, Final)]
+
+    def count(self, kind: type) -> int:
+        return sum(isinstance(event, kind) for event in self.events)
+
+
+def speech(seconds: float) -> Audio:
+    return np.full(int(16_000 * seconds), 0.5, np.float32)
+
+
+def silence(seconds: float) -> Audio:
+    return np.zeros(int(16_000 * seconds), np.float32)
+
+
+@asynccontextmanager
+async def running(
+    model: OneWordASecondModel, observers: Observers | None = None
+) -> AsyncIterator[Worker]:
+    worker = Worker(ThreadRunner(model), LoudnessDetector(), observers)
+    await worker.start()
+    try:
+        yield worker
+    finally:
+        await worker.close()
+
+
+async def speak(session: SpeechSession, *audio: Audio) -> None:
+    for each in audio:
+        for at in range(0, len(each), 1600):
+            session.push(each[at : at + 1600])
+            await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], bool], within_s: float = 10) -> None:
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_speech_becomes_finals_in_order_and_the_session_ends() -> None:
+    model = OneWordASecondModel()
+    async with running(model) as worker:
+        recorder = Recorder()
+        session = worker.open("one", StreamOptions(), recorder)
+        await speak(session, speech(2.2), silence(1), speech(1.2), silence(1))
+        session.close_segment("stop")
+        await asyncio.wait_for(recorder.finished.wait(), 10)
+
+    assert recorder.texts() == ["word0 word1", " word0"]
+    assert [key.segment for key in model.forgotten] == [1, 2]
+
+
+async def test_segments_that_are_due_together_share_a_batch() -> None:
+    model = SlowModel(0.05)
+    reports: list[BatchReport] = []
+    async with running(model, Observers(batch=reports.append)) as worker:
+        recorders = [Recorder() for _ in range(8)]
+        for i, recorder in enumerate(recorders):
+            session = worker.open(f"s{i}", StreamOptions(), recorder)
+            session.push(speech(3))
+            session.close_segment("stop")
+        for recorder in recorders:
+            await asyncio.wait_for(recorder.finished.wait(), 10)
+
+    assert max(model.batches) == model.info.max_batch
+    assert sum(len(report.results) for report in reports) == len(model.steps)
+    assert all(recorder.texts() == ["word0 word1 word2"] for recorder in recorders)
+
+
+async def test_a_segment_is_in_one_step_at_a_time_and_the_next_takes_all_audio() -> None:
+    """P6: no backlog, however slow the model."""
+    model = SlowModel(0.2)
+    async with running(model) as worker:
+        recorder = Recorder()
+        session = worker.open("one", StreamOptions(chunk=8000), recorder)
+        for _ in range(20):
+            await speak(session, speech(0.5))
+            await asyncio.sleep(0.02)
+        session.close_segment("stop")
+        await asyncio.wait_for(recorder.finished.wait(), 10)
+
+    lengths = [len(step.audio) for step in model.steps]
+    assert lengths == sorted(lengths)
+    assert len(lengths) < 10  # twenty chunks came; steps were too slow for one each
+    assert lengths[-1] == 160_000
+
+
+async def test_silence_costs_no_step() -> None:
+    """P9."""
+    model = OneWordASecondModel()
+    async with running(model) as worker:
+        recorder = Recorder()
+        session = worker.open("one", StreamOptions(), recorder)
+        await speak(session, silence(30))
+        session.close_segment("stop")
+        await asyncio.wait_for(recorder.finished.wait(), 10)
+
+    assert model.steps == []
+
+
+async def test_a_model_that_raises_fails_its_segment_only() -> None:
+    async with running(RaisingModel()) as worker:
+        poison, healthy = Recorder(), Recorder()
+        for name, recorder in (("poison", poison), ("healthy", healthy)):
+            session = worker.open(name, StreamOptions(), recorder)
+            await speak(session, speech(3), silence(1), speech(2), silence(1))
+            session.close_segment("stop")
+        await asyncio.wait_for(poison.finished.wait(), 10)
+        await asyncio.wait_for(healthy.finished.wait(), 10)
+
+    assert healthy.texts() == ["word0 word1 word2", " word0 word1"]
+    assert healthy.count(SegmentFailed) == 0
+    assert poison.count(SegmentFailed) == 2
+    assert poison.texts() == ["", ""]
+
+
+async def test_a_listener_that_fails_breaks_its_session_only() -> None:
+    async with running(OneWordASecondModel()) as worker:
+        bad, good = Recorder(fails_on=Partial), Recorder()
+        for name, recorder in (("bad", bad), ("good", good)):
+            session = worker.open(name, StreamOptions(), recorder)
+            await speak(session, speech(3))
+            await asyncio.sleep(0.05)
+            session.close_segment("stop")
+        await asyncio.wait_for(bad.is_broken.wait(), 10)
+        await asyncio.wait_for(good.finished.wait(), 10)
+        assert worker.ready
+
+    assert good.texts() == ["word0 word1 word2"]
+    assert bad.texts() == []
+
+
+async def test_a_discarded_session_says_nothing_more() -> None:
+    model = SlowModel(0.1)
+    async with running(model) as worker:
+        recorder = Recorder()
+        session = worker.open("one", StreamOptions(), recorder)
+        await speak(session, speech(3))
+        await until(lambda: bool(model.steps))
+        session.discard()
+        heard = len(recorder.events)
+        await asyncio.sleep(0.3)
+
+    assert len(recorder.events) == heard
+    assert model.forgotten
+
+
+async def test_under_overload_the_cadence_stretches_evenly_and_is_said() -> None:
+    """P6. A step takes 0.25 s; four sessions want one per 0.5 s of audio, sent at 4 × its pace."""
+    model = SlowModel(0.25)
+    async with running(model) as worker:
+        recorders = [Recorder() for _ in range(4)]
+        sessions = [
+            worker.open(f"s{i}", StreamOptions(chunk=8000, endpoint=0), recorder)
+            for i, recorder in enumerate(recorders)
+        ]
+        for _ in range(60):
+            for session in sessions:
+                session.push(speech(0.2))
+            await asyncio.sleep(0.05)
+        for session in sessions:
+            session.close_segment("stop")
+        for recorder in recorders:
+            await asyncio.wait_for(recorder.finished.wait(), 20)
+
+    told = [e.cadence_ms for r in recorders for e in r.events if isinstance(e, Overloaded)]
+    assert told
+    assert min(told) > 750
+    partials = [recorder.count(Partial) for recorder in recorders]
+    assert max(partials) - min(partials) <= 1
+    assert all(recorder.texts() == [recorders[0].texts()[0]] for recorder in recorders)
+
+
+async def test_partials_come_every_half_second_on_auto_while_there_is_capacity() -> None:
+    async with running(OneWordASecondModel()) as worker:
+        recorder = Recorder()
+        session = worker.open("one", StreamOptions(chunk=None), recorder)
+        for _ in range(80):
+            session.push(speech(0.1))
+            await asyncio.sleep(0.005)
+        session.close_segment("stop")
+        await asyncio.wait_for(recorder.finished.wait(), 10)
+
+    ends = [event.end for event in recorder.events if isinstance(event, Partial)]
+    gaps = [b - a for a, b in pairwise(ends)]
+    assert len(ends) >= 12
+    assert sorted(gaps)[len(gaps) // 2] <= 16_000 * 0.6

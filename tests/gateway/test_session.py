@@ -1,0 +1,333 @@
+"""One conversation without socket, clock or model: what a client says, and what it is told."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine import transcript as heard
+from engine.segment import StreamOptions
+from gateway.errors import AudioBacklog, InvalidAudio, InvalidMessage, InvalidOption
+from gateway.wire import messages as told
+from gateway.wire.messages import AudioFrame, ClientMessage, Configure, Finalize, Ping, Stop
+from tests.gateway.conversation import LIMITS, MODEL, Call, frame
+
+
+class TestOptions:
+    def test_durations_become_samples_at_16_khz_whatever_rate_the_client_has(self) -> None:
+        call = Call(
+            sample_rate=48_000, language="en", context="Fielding", chunk_ms=1500,
+            rollback_tokens=7, cold_chunks=3, partials=False, endpoint_ms=250,
+            max_segment_ms=9000, vad_threshold=0.75, vad_padding_ms=120,
+        )  # fmt: skip
+        call.says(Finalize(None))
+
+        assert call.speech.options == StreamOptions(
+            language="en", context="Fielding", chunk=24_000, rollback_tokens=7, cold_chunks=3,
+            partials=False, endpoint=4000, max_segment=144_000, vad_threshold=0.75,
+            vad_padding=1920,
+        )  # fmt: skip
+
+    def test_the_defaults_of_both_sides_are_the_same(self) -> None:
+        call = Call()
+        call.says(Finalize(None))
+
+        assert call.speech.options == StreamOptions()
+
+    def test_auto_and_all_have_no_number(self) -> None:
+        call = Call(chunk_ms="auto", rollback_tokens="all", language="auto", endpoint_ms=0)
+        call.says(Finalize(None))
+
+        options = call.speech.options
+        assert (options.chunk, options.rollback_tokens, options.language) == (None, None, None)
+        assert options.endpoint == 0
+
+    @pytest.mark.parametrize("language", ["yue", "YUE", "Cantonese", "cantonese", "CANTONESE"])
+    def test_a_language_is_known_by_code_and_name_in_any_case(self, language: str) -> None:
+        call = Call(language=language)
+        call.says(Finalize(None))
+
+        assert call.speech.options.language == "yue"
+
+    @pytest.mark.parametrize("language", ["de", "German", "e", "eng", "English "])
+    def test_an_unknown_language_is_refused_with_the_known_ones(self, language: str) -> None:
+        with pytest.raises(InvalidOption) as refused:
+            Call(language=language)
+
+        assert "en (English), yue (Cantonese)" in refused.value.message
+        assert "fake-asr" in refused.value.message
+
+    def test_the_longest_segment_is_the_models(self) -> None:
+        call = Call(replace(MODEL, max_segment_ms=20_000))
+
+        assert call.session.options.max_segment_ms == 20_000
+
+
+class TestReady:
+    def test_says_the_options_in_force_and_the_limits(self) -> None:
+        call = Call(sample_rate=8000, encoding="mulaw", max_segment_ms=5000)
+
+        [ready] = call.session.ready()
+
+        assert isinstance(ready, told.Ready)
+        assert (ready.epoch, ready.model, ready.sample_rate) == (1, "fake-asr", 8000)
+        assert ready.options == call.session.options.model_dump()
+        assert ready.limits == {**LIMITS, "max_unconfirmed_ms": 15_000}
+
+    def test_opens_nothing_in_the_engine(self) -> None:
+        call = Call()
+        call.session.ready()
+
+        assert call.opened == []
+
+    def test_context_that_has_no_effect_is_said(self) -> None:
+        without = replace(MODEL, context=False)
+
+        [_, notice] = Call(without, context="Fielding").session.ready()
+
+        assert isinstance(notice, told.Notice)
+        assert notice.code == "ignored_option"
+        assert "context" in notice.message
+        assert len(Call(without).session.ready()) == 1
+        assert len(Call(context="Fielding").session.ready()) == 1
+
+
+class TestConfigure:
+    def test_before_audio_all_options_may_change_and_the_decoder_is_new(self) -> None:
+        call = Call(sample_rate=16_000)
+
+        [ready] = call.configures(encoding="pcm_f32le", channels=2, chunk_ms=500)
+        call.says(AudioFrame(bytes(8 * 100)))
+
+        assert isinstance(ready, told.Ready)
+        assert (ready.options["encoding"], ready.options["chunk_ms"]) == ("pcm_f32le", 500)
+        assert call.speech.options.chunk == 8000
+        assert call.speech.calls == [("push", 100)]
+
+    def test_what_is_not_named_stays(self) -> None:
+        call = Call(sample_rate=8000, chunk_ms=500)
+        call.configures(language="English")
+        call.configures(partials=False)
+
+        options = call.session.options
+        assert (options.sample_rate, options.chunk_ms) == (8000, 500)
+        assert (options.language, options.partials) == ("English", False)
+
+    def test_while_audio_flows_the_engine_is_told_of_the_few_that_may_change(self) -> None:
+        call = Call(chunk_ms=500)
+        call.says(frame(160))
+
+        [ready] = call.configures(language="yue", context="x", endpoint_ms=0, partials=False)
+
+        changed = replace(
+            call.speech.options, language="yue", context="x", endpoint=0, partials=False
+        )
+        assert call.speech.calls == [("push", 160), ("update", changed)]
+        assert isinstance(ready, told.Ready)
+        assert ready.options["endpoint_ms"] == 0
+
+    @pytest.mark.parametrize("option", ["sample_rate", "encoding", "chunk_ms", "max_segment_ms"])
+    def test_while_audio_flows_others_are_refused_by_name(self, option: str) -> None:
+        call = Call()
+        call.says(frame(160))
+        before = call.session.options
+
+        error = call.refuses(Configure({option: getattr(before, option)}, "c1"))
+
+        assert error.message == f"{option} can only be set before audio."
+        assert call.session.options == before
+        assert len(call.speech.calls) == 1
+
+    @pytest.mark.parametrize("audio_came", [False, True])
+    @pytest.mark.parametrize("options", [{"language": "de"}, {"partials": "perhaps"}, {"x": 1}])
+    def test_an_error_carries_the_id_and_changes_nothing(
+        self, options: dict[str, Any], audio_came: bool
+    ) -> None:
+        call = Call()
+        if audio_came:
+            call.says(frame(160))
+        before = call.session.options
+
+        error = call.refuses(Configure({"context": "lost", **options}, "c1"))
+
+        assert (error.id, error.recoverable) == ("c1", True)
+        assert call.session.options == before
+
+
+class TestAudio:
+    def test_is_decoded_and_pushed_to_one_engine_session(self) -> None:
+        call = Call(sample_rate=16_000, channels=2)
+
+        assert call.says(AudioFrame(bytes(4 * 160))) == []
+        call.says(AudioFrame(bytes(4 * 80)))
+
+        assert call.speech.calls == [("push", 160), ("push", 80)]
+        assert call.session.audio_s == 0.015
+
+    def test_half_a_sample_is_refused_and_none_of_it_used(self) -> None:
+        call = Call()
+        with pytest.raises(InvalidAudio):
+            call.session.check_audio(b"abc")
+        call.refuses(AudioFrame(b"abc"), InvalidAudio)
+
+        assert call.session.audio_s == 0
+
+    def test_clipping_is_said_once_for_each_message_that_clips(self) -> None:
+        call = Call()
+        loud = AudioFrame(np.full(160, 32_767, "<i2").tobytes())
+
+        [notice] = call.says(loud)
+        assert isinstance(notice, told.Notice)
+        assert notice.code == "clipped"
+        assert call.says(frame(160)) == []
+
+    def test_a_backlog_beyond_the_longest_segment_and_the_limit_ends_the_session(self) -> None:
+        call = Call(max_segment_ms=5000)
+        assert call.says(frame(16 * 15_000)) == []
+
+        error = call.refuses(frame(16), AudioBacklog)
+
+        assert not error.recoverable
+
+    def test_what_is_confirmed_is_no_backlog(self) -> None:
+        call = Call(max_segment_ms=5000)
+        call.says(frame(16 * 15_000))
+        call.speech.confirmed = 16 * 1000
+
+        assert call.says(frame(16 * 1000)) == []
+
+
+class TestTheEnd:
+    @pytest.mark.parametrize("reason", ["stop", "drain"])
+    def test_first_what_the_resampler_held_then_the_close(self, reason: Any) -> None:
+        call = Call(sample_rate=48_000)
+        call.says(frame(48_000))
+        call.session.end(reason)
+
+        assert [name for name, *_ in call.speech.calls] == ["push", "push", "close"]
+        assert call.speech.calls[-1] == ("close", reason, None)
+        assert call.speech.received == 16_000
+        assert call.session.ended_by == reason
+
+    def test_stop_without_audio_still_ends_through_the_engine(self) -> None:
+        call = Call()
+
+        assert call.says(Stop()) == []
+        assert call.speech.calls == [("push", 0), ("close", "stop", None)]
+
+    @pytest.mark.parametrize(
+        "late", [frame(1), Configure({}, None), Finalize("f"), Ping("p"), Stop()]
+    )
+    def test_nothing_may_follow_stop_but_a_drain_is_no_fault_of_the_client(
+        self, late: ClientMessage
+    ) -> None:
+        stopped, drained = Call(), Call()
+        stopped.says(Stop())
+        drained.session.end("drain")
+
+        assert "open a new session" in stopped.refuses(late, InvalidMessage).message
+        assert drained.says(late) == []
+        assert len(stopped.speech.calls) == len(drained.speech.calls) == 2
+
+    def test_it_ends_once(self) -> None:
+        call = Call()
+        call.says(Stop())
+        call.session.end("drain")
+
+        assert call.session.ended_by == "stop"
+        assert len(call.speech.calls) == 2
+
+    @given(st.integers(8000, 96_000), st.integers(0, 5000))
+    def test_no_more_samples_are_confirmed_than_the_client_sent(self, rate: int, sent: int) -> None:
+        call = Call(sample_rate=rate)
+        call.says(frame(sent))
+        call.says(Stop())
+
+        confirmed = call.hears(heard.Confirmed(call.speech.received))
+        assert isinstance(confirmed, told.Confirmed)
+        assert sent - rate // 1000 <= confirmed.samples <= sent
+
+
+class TestAnswers:
+    def test_a_ping_gets_a_pong(self) -> None:
+        call = Call()
+
+        assert call.says(Ping("p1")) == [told.Pong("p1")]
+        assert call.opened == []
+
+    def test_finalize_closes_behind_what_was_pushed(self) -> None:
+        call = Call()
+        call.says(frame(160))
+
+        assert call.says(Finalize("f1")) == []
+        assert call.speech.calls == [("push", 160), ("close", "finalize", "f1")]
+
+
+class TestTranslation:
+    @pytest.mark.parametrize(
+        ("event", "message"),
+        [
+            (heard.SpeechStarted(16_000), told.SpeechStarted(1000)),
+            (heard.SpeechEnded(24_008), told.SpeechEnded(1500)),
+            (heard.Suppressed(3, "silence", 160, 1600), told.Suppressed(3, "silence", 10, 100)),
+            (
+                heard.Final(2, " a", True, 160, 16_000, "en", 0.5, "finalize", "f1"),
+                told.Final(2, " a", True, 10, 1000, "en", "finalize", confidence=0.5, id="f1"),
+            ),
+        ],
+    )
+    def test_positions_become_milliseconds(
+        self, event: heard.Event, message: told.ServerMessage
+    ) -> None:
+        assert Call(sample_rate=48_000).hears(event) == message
+
+    def test_a_partial_says_how_much_audio_is_not_in_it(self) -> None:
+        call = Call(sample_rate=48_000)
+        call.says(frame(96_000))
+        call.says(Stop())
+
+        assert call.hears(heard.Partial(1, 4, "a", " b", 1600, 16_000, None)) == told.Partial(
+            1, 4, "a", " b", 100, 1000, None, lag_ms=1000
+        )
+
+    @pytest.mark.parametrize(
+        ("rate", "samples"), [(48_000, 30_000), (8000, 5000), (16_000, 10_000)]
+    )
+    def test_confirmed_counts_the_clients_own_samples(self, rate: int, samples: int) -> None:
+        assert Call(sample_rate=rate).hears(heard.Confirmed(10_000)) == told.Confirmed(samples)
+
+    def test_a_stretched_cadence_is_a_warning_with_the_number(self) -> None:
+        notice = Call().hears(heard.Overloaded(4000))
+
+        assert isinstance(notice, told.Notice)
+        assert (notice.code, notice.cadence_ms) == ("overloaded", 4000)
+        assert "4000 ms" in notice.message
+
+    def test_a_segment_that_failed_is_an_error_and_the_session_goes_on(self) -> None:
+        error = Call().hears(heard.SegmentFailed(5))
+
+        assert isinstance(error, told.ErrorMessage)
+        assert (error.code, error.retryable) == ("engine_failed", False)
+        assert "Segment 5" in error.message
+        assert "goes on" in error.message
+
+    def test_the_last_word_has_the_totals(self) -> None:
+        call = Call()
+        call.says(frame(160))
+        final = heard.Final(1, "a", False, 0, 160, "en", 0.5, "endpoint", None)
+        call.session.translate(
+            [
+                heard.Partial(1, 1, "", "a", 0, 160, "en"),
+                heard.Partial(1, 2, "a", "b", 0, 160, "en"),
+                heard.Suppressed(1, "repetition", 0, 160),
+                final,
+                replace(final, segment=2, revised=True),
+            ]
+        )
+
+        assert call.hears(heard.Finished(160, 2)) == told.Done(
+            10, 2, {"partials": 2, "finals": 2, "revised": 1, "suppressed": 1}
+        )

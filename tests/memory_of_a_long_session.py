@@ -1,0 +1,129 @@
+"""Two hours of speech through one session of the engine, faster than real time: does memory grow?
+
+``python -m tests.memory_of_a_long_session [--hours 2] [--model moonshine-tiny-en] [--json FILE]``
+
+The resident size of this process, which holds the session, and of the model's own process is read
+every 5 s of audio. What is compared is the largest in the first ten minutes and in the last: it
+must be within 5 %. Single readings differ by more, as a step's working memory comes and goes. The
+speech is two_cities.wav again and again.
+"""
+
+import argparse
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from engine.messages import SAMPLE_RATE, Audio
+from engine.process_runner import ProcessRunner
+from engine.segment import StreamOptions
+from engine.transcript import Confirmed, Event, Final, Finished
+from engine.vad import VoiceDetector
+from engine.worker import Worker
+from gateway.audio import decode_file
+from tests.speech import speech
+
+FRAME = SAMPLE_RATE // 10
+AHEAD_S = 40
+"""Seconds sent and not confirmed, at most: as a client of the gateway would."""
+WINDOW_S = 600
+READ_EVERY_S = 5
+WITHIN = 1.05
+
+
+class Progress:
+    """Counts what is said and keeps nothing of it."""
+
+    def __init__(self) -> None:
+        self.confirmed = self.finals = self.characters = 0
+        self.moved, self.finished = asyncio.Event(), asyncio.Event()
+
+    def hear(self, events: Sequence[Event]) -> None:
+        """Takes events."""
+        for event in events:
+            match event:
+                case Final(text=text):
+                    self.finals += 1
+                    self.characters += len(text)
+                case Confirmed(upto=upto):
+                    self.confirmed = upto
+                case Finished():
+                    self.finished.set()
+        self.moved.set()
+
+    def broken(self) -> None:
+        """The measurement is void."""
+        raise AssertionError("the session broke")
+
+
+def sizes(model: psutil.Process) -> dict[str, int]:
+    """Resident bytes of this process and the model's."""
+    return {"gateway": psutil.Process().memory_info().rss, "model": model.memory_info().rss}
+
+
+async def measure(hours: float, model: str) -> dict[str, object]:
+    """Runs the session; figures as in the module's docstring."""
+    audio: Audio = decode_file(speech("two_cities.wav"))
+    runner, progress = ProcessRunner(model), Progress()
+    worker = Worker(runner, VoiceDetector())
+    await worker.start()
+    began = time.monotonic()
+    try:
+        session = worker.open("long", StreamOptions(), progress)
+        total, sent, held = int(hours * 3600 * SAMPLE_RATE), 0, 0
+        peaks: list[dict[str, int]] = []
+        """For each ten minutes the largest sizes."""
+        reading = psutil.Process(runner.pid)
+        while sent < total:
+            at = sent % (len(audio) - FRAME)
+            session.push(audio[at : at + FRAME])
+            sent += FRAME
+            held = max(held, session.stream.nbytes)
+            while sent - progress.confirmed > AHEAD_S * SAMPLE_RATE:
+                progress.moved.clear()
+                await progress.moved.wait()
+            await asyncio.sleep(0)
+            if sent % (READ_EVERY_S * SAMPLE_RATE) == 0:
+                if sent > len(peaks) * WINDOW_S * SAMPLE_RATE:
+                    peaks.append({"gateway": 0, "model": 0})
+                for name, size in sizes(reading).items():
+                    peaks[-1][name] = max(peaks[-1][name], size)
+        session.close_segment("stop")
+        await progress.finished.wait()
+    finally:
+        await worker.close()
+    early, late = peaks[0], peaks[-1]
+    return {
+        "hours": hours,
+        "model": model,
+        "seconds": round(time.monotonic() - began, 1),
+        "finals": progress.finals,
+        "characters": progress.characters,
+        "most_audio_held_bytes": held,
+        "largest_rss_in_each_10_minutes": peaks,
+        "growth": {name: round(late[name] / early[name], 4) for name in early},
+    }
+
+
+def main() -> None:
+    """Prints the figures; fails if memory grew."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--hours", type=float, default=2.0)
+    parser.add_argument("--model", default="moonshine-tiny-en")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    figures = asyncio.run(measure(arguments.hours, arguments.model))
+    text = json.dumps(figures, indent=2)
+    print(text)
+    if arguments.json:
+        arguments.json.write_text(text)
+    growth = figures["growth"]
+    assert isinstance(growth, dict)
+    assert max(growth.values()) <= WITHIN, "memory grew with the length of the session"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""A stream walked through without clock or server: every due step is taken the moment it is due."""
+
+from collections.abc import Callable
+
+from engine.messages import Audio, Step, StepResult
+from engine.models.base import SpeechModel
+from engine.segment import StreamOptions
+from engine.stream import Due, Stream
+from engine.transcript import Event
+from engine.vad import VoiceDetector
+
+FRAME = 1600
+"""Samples pushed at a time, 100 ms."""
+
+
+def walk(
+    audio: Audio,
+    options: StreamOptions,
+    model: SpeechModel,
+    detector: VoiceDetector,
+    on_step: Callable[[Due, Step, StepResult], object] = lambda due, step, result: None,
+) -> list[Event]:
+    """All events of a session over ``audio``, shape ``(n,)`` at 16 kHz."""
+    stream = Stream("walk", options, model.info)
+    for at in range(0, len(audio), FRAME):
+        stream.push(audio[at : at + FRAME])
+        _catch_up(stream, model, detector, on_step)
+    stream.mark("stop")
+    _catch_up(stream, model, detector, on_step)
+    return stream.events
+
+
+def _catch_up(
+    stream: Stream,
+    model: SpeechModel,
+    detector: VoiceDetector,
+    on_step: Callable[[Due, Step, StepResult], object],
+) -> None:
+    while True:
+        frames = stream.frames()
+        for frame, probability in zip(
+            frames, detector.listen([frames], [stream.vad])[0], strict=True
+        ):
+            stream.hear(probability, len(frame))
+        while due := stream.due(0):
+            step = stream.take(due[0])
+            [result] = model.step([step])
+            on_step(due[0], step, result)
+            stream.commit(due[0], result)
+        if not frames:
+            return

@@ -1,0 +1,94 @@
+"""The README is true: what exists is in it, and what is in it works."""
+
+import asyncio
+import re
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from engine.transcript import CloseReason, SuppressReason
+from gateway import errors
+from gateway.metrics import Metrics
+from gateway.settings import Settings
+from gateway.wire import messages
+from gateway.wire.options import SessionOptions
+from tests.conftest import Server
+from tests.speech import speech
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def table_row(name: str) -> str:
+    """The table row whose first cell names `name`."""
+    lines = [line for line in README.splitlines() if line.startswith("|")]
+    rows = [line for line in lines if f"`{name}`" in line.split("|")[1]]
+    assert rows, f"README has no table row for {name}"
+    return rows[0]
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_each_setting_has_a_row_with_its_default(name: str) -> None:
+    default = Settings.model_fields[name].default
+    shown = f"{default:g}" if isinstance(default, float) else str(default)
+
+    assert f"| `{name}` | {shown} |" in README
+
+
+@pytest.mark.parametrize("name", SessionOptions.model_fields)
+def test_each_option_has_a_row(name: str) -> None:
+    assert table_row(name).startswith(f"| `{name}` |")
+
+
+@pytest.mark.parametrize("message", get_args(messages.ServerMessage))
+def test_each_server_message_has_a_row_with_its_fields(message: type) -> None:
+    row = table_row(message.type)
+
+    for field in fields(message):
+        if field.name not in ("words", "from_ms", "to_ms") or message is messages.Suppressed:
+            assert f"`{field.name}`" in row
+
+
+@pytest.mark.parametrize("reason", [*get_args(CloseReason), *get_args(SuppressReason)])
+def test_each_reason_is_named(reason: str) -> None:
+    assert f"`{reason}`" in README
+
+
+@pytest.mark.parametrize("error", errors.all_errors())
+def test_each_error_has_a_row_with_its_codes(error: type[errors.GatewayError]) -> None:
+    assert f"| `{error.code}` | {error.close_code} | {error.http_status} |" in README
+
+
+def test_each_metric_is_named() -> None:
+    exposed = re.findall(r"^# TYPE (\S+) ", Metrics().exposition().decode(), re.MULTILINE)
+
+    assert exposed
+    for name in exposed:
+        if not name.endswith("_created"):
+            assert f"`{name}" in README
+
+
+def test_the_pictures_and_files_it_names_exist() -> None:
+    for target in re.findall(r"\]\((?!#|https?:)([^)]+)\)", README):
+        assert (ROOT / target).is_file(), target
+
+
+async def test_the_client_in_20_lines_works(server: Server, tmp_path: Path) -> None:
+    example = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert example is not None
+    script = tmp_path / "client.py"
+    script.write_text(example[1])
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, script, speech("beckett.wav"), server.ws,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=ROOT,
+    )  # fmt: skip
+    output, complaints = await asyncio.wait_for(process.communicate(), 50)
+
+    assert process.returncode == 0, complaints.decode()
+    finals = [line for line in output.decode().splitlines() if line.startswith("=>")]
+    assert len(finals) == 6
+    assert "Ever tried." in finals[0]
