@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from engine.messages import StepResult, ms_to_samples
 
 SHORTEST_SPEECH = ms_to_samples(96)
-LEAST_CONFIDENCE = 0.3
 LONGEST_PERIOD = 16
 FEWEST_REPEATS = 4
 SHORTEST_RUN = 16
@@ -35,15 +34,16 @@ def token_budget(samples: int, tokens_per_second: float, spare: int = 8) -> int:
     return int(samples / 16_000 * tokens_per_second) + spare
 
 
-def low_evidence(result: StepResult, voiced: int) -> bool:
+def low_evidence(result: StepResult, voiced: int, least_confidence: float) -> bool:
     """Whether a text has too little behind it to be shown.
 
     Args:
         result: what the model said.
         voiced: samples of frames with speech in the segment.
+        least_confidence: the model's own bound, `ModelInfo.least_confidence`.
     """
     if not result.tokens:
         return False
     if voiced < SHORTEST_SPEECH:
         return True
-    return result.confidence < LEAST_CONFIDENCE
+    return result.confidence < least_confidence

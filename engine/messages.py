@@ -53,6 +53,8 @@ class ModelInfo:
     """Whether ``context`` text has an effect."""
     words: bool
     """Whether word timestamps can be had."""
+    least_confidence: float = 0.0
+    """Text with less `StepResult.confidence` is not shown; speech always has more."""
 
     def language_code(self, language: str) -> str | None:
         """The code of a language given as code or English name in any case; None: not known."""

@@ -42,7 +42,7 @@ class DrainingServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Unlike uvicorn's own, does not raise the signal again after an orderly end: exit code 0."""
+        """Unlike uvicorn's own, does not raise the signal again at the end: exit code 0."""
         signals = (signal.SIGINT, signal.SIGTERM) if self.owns_process else ()
         loop = asyncio.get_running_loop()
         for each in signals:

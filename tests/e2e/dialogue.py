@@ -64,7 +64,7 @@ async def converse(
     query: str = "",
     last: str | None = '{"type": "stop"}',
 ) -> Dialogue:
-    """Sends ``audio`` at ``speed`` × its pace (None: at once), then ``last``; hears all there is."""
+    """Sends ``audio`` at ``speed`` × its pace (None: at once), then ``last``; hears all."""
     dialogue = Dialogue()
     async with connect(f"{url}/v1/stream?{query}", compression=None) as socket:
 

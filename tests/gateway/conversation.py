@@ -9,7 +9,7 @@ from engine.messages import Audio, ModelInfo
 from engine.segment import StreamOptions
 from gateway.errors import GatewayError, InvalidOption
 from gateway.session import Session
-from gateway.wire.messages import AudioFrame, ClientMessage, Configure, ServerMessage
+from gateway.wire.messages import AudioFrame, ClientMessage, Configure
 from gateway.wire.options import parse_options
 
 MODEL = ModelInfo(
@@ -60,13 +60,13 @@ class Call:
         [speech] = self.opened
         return speech
 
-    def says(self, message: ClientMessage) -> list[ServerMessage]:
+    def says(self, message: ClientMessage) -> Any:
         return self.session.receive(message)
 
-    def configures(self, **options: object) -> list[ServerMessage]:
+    def configures(self, **options: object) -> Any:
         return self.says(Configure(dict(options), "c1"))
 
-    def hears(self, event: heard.Event) -> ServerMessage:
+    def hears(self, event: heard.Event) -> Any:
         [message] = self.session.translate([event])
         return message
 

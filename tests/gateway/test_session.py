@@ -60,11 +60,6 @@ class TestOptions:
         assert "en (English), yue (Cantonese)" in refused.value.message
         assert "fake-asr" in refused.value.message
 
-    def test_the_longest_segment_is_the_models(self) -> None:
-        call = Call(replace(MODEL, max_segment_ms=20_000))
-
-        assert call.session.options.max_segment_ms == 20_000
-
 
 class TestReady:
     def test_says_the_options_in_force_and_the_limits(self) -> None:
@@ -72,15 +67,9 @@ class TestReady:
 
         [ready] = call.session.ready()
 
-        assert isinstance(ready, told.Ready)
         assert (ready.epoch, ready.model, ready.sample_rate) == (1, "fake-asr", 8000)
         assert ready.options == call.session.options.model_dump()
         assert ready.limits == {**LIMITS, "max_unconfirmed_ms": 15_000}
-
-    def test_opens_nothing_in_the_engine(self) -> None:
-        call = Call()
-        call.session.ready()
-
         assert call.opened == []
 
     def test_context_that_has_no_effect_is_said(self) -> None:
@@ -88,11 +77,9 @@ class TestReady:
 
         [_, notice] = Call(without, context="Fielding").session.ready()
 
-        assert isinstance(notice, told.Notice)
         assert notice.code == "ignored_option"
         assert "context" in notice.message
-        assert len(Call(without).session.ready()) == 1
-        assert len(Call(context="Fielding").session.ready()) == 1
+        assert len(Call(without).session.ready()) == 1 == len(Call(context="F").session.ready())
 
 
 class TestConfigure:
@@ -102,7 +89,6 @@ class TestConfigure:
         [ready] = call.configures(encoding="pcm_f32le", channels=2, chunk_ms=500)
         call.says(AudioFrame(bytes(8 * 100)))
 
-        assert isinstance(ready, told.Ready)
         assert (ready.options["encoding"], ready.options["chunk_ms"]) == ("pcm_f32le", 500)
         assert call.speech.options.chunk == 8000
         assert call.speech.calls == [("push", 100)]
@@ -126,7 +112,6 @@ class TestConfigure:
             call.speech.options, language="yue", context="x", endpoint=0, partials=False
         )
         assert call.speech.calls == [("push", 160), ("update", changed)]
-        assert isinstance(ready, told.Ready)
         assert ready.options["endpoint_ms"] == 0
 
     @pytest.mark.parametrize("option", ["sample_rate", "encoding", "chunk_ms", "max_segment_ms"])
@@ -180,7 +165,6 @@ class TestAudio:
         loud = AudioFrame(np.full(160, 32_767, "<i2").tobytes())
 
         [notice] = call.says(loud)
-        assert isinstance(notice, told.Notice)
         assert notice.code == "clipped"
         assert call.says(frame(160)) == []
 
@@ -188,16 +172,9 @@ class TestAudio:
         call = Call(max_segment_ms=5000)
         assert call.says(frame(16 * 15_000)) == []
 
-        error = call.refuses(frame(16), AudioBacklog)
-
-        assert not error.recoverable
-
-    def test_what_is_confirmed_is_no_backlog(self) -> None:
-        call = Call(max_segment_ms=5000)
-        call.says(frame(16 * 15_000))
-        call.speech.confirmed = 16 * 1000
-
-        assert call.says(frame(16 * 1000)) == []
+        assert not call.refuses(frame(16), AudioBacklog).recoverable
+        call.speech.confirmed = 32  # both messages
+        assert call.says(frame(16)) == []
 
 
 class TestTheEnd:
@@ -207,10 +184,9 @@ class TestTheEnd:
         call.says(frame(48_000))
         call.session.end(reason)
 
-        assert [name for name, *_ in call.speech.calls] == ["push", "push", "close"]
+        assert [name for name, *_ in call.speech.calls[:-1]] == ["push", "push"]
         assert call.speech.calls[-1] == ("close", reason, None)
-        assert call.speech.received == 16_000
-        assert call.session.ended_by == reason
+        assert (call.speech.received, call.session.ended_by) == (16_000, reason)
 
     def test_stop_without_audio_still_ends_through_the_engine(self) -> None:
         call = Call()
@@ -232,14 +208,6 @@ class TestTheEnd:
         assert drained.says(late) == []
         assert len(stopped.speech.calls) == len(drained.speech.calls) == 2
 
-    def test_it_ends_once(self) -> None:
-        call = Call()
-        call.says(Stop())
-        call.session.end("drain")
-
-        assert call.session.ended_by == "stop"
-        assert len(call.speech.calls) == 2
-
     @given(st.integers(8000, 96_000), st.integers(0, 5000))
     def test_no_more_samples_are_confirmed_than_the_client_sent(self, rate: int, sent: int) -> None:
         call = Call(sample_rate=rate)
@@ -247,7 +215,6 @@ class TestTheEnd:
         call.says(Stop())
 
         confirmed = call.hears(heard.Confirmed(call.speech.received))
-        assert isinstance(confirmed, told.Confirmed)
         assert sent - rate // 1000 <= confirmed.samples <= sent
 
 
@@ -260,9 +227,7 @@ class TestAnswers:
 
     def test_finalize_closes_behind_what_was_pushed(self) -> None:
         call = Call()
-        call.says(frame(160))
-
-        assert call.says(Finalize("f1")) == []
+        assert call.says(frame(160)) == call.says(Finalize("f1")) == []
         assert call.speech.calls == [("push", 160), ("close", "finalize", "f1")]
 
 
@@ -297,19 +262,20 @@ class TestTranslation:
         ("rate", "samples"), [(48_000, 30_000), (8000, 5000), (16_000, 10_000)]
     )
     def test_confirmed_counts_the_clients_own_samples(self, rate: int, samples: int) -> None:
-        assert Call(sample_rate=rate).hears(heard.Confirmed(10_000)) == told.Confirmed(samples)
+        call = Call(sample_rate=rate)
+        call.says(frame(rate))
+
+        assert call.hears(heard.Confirmed(10_000)) == told.Confirmed(samples)
 
     def test_a_stretched_cadence_is_a_warning_with_the_number(self) -> None:
         notice = Call().hears(heard.Overloaded(4000))
 
-        assert isinstance(notice, told.Notice)
         assert (notice.code, notice.cadence_ms) == ("overloaded", 4000)
         assert "4000 ms" in notice.message
 
     def test_a_segment_that_failed_is_an_error_and_the_session_goes_on(self) -> None:
         error = Call().hears(heard.SegmentFailed(5))
 
-        assert isinstance(error, told.ErrorMessage)
         assert (error.code, error.retryable) == ("engine_failed", False)
         assert "Segment 5" in error.message
         assert "goes on" in error.message

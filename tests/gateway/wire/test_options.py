@@ -289,7 +289,7 @@ def test_options_cannot_be_built_wrong_or_changed_from_inside_either() -> None:
     with pytest.raises(ValidationError):
         SessionOptions(nonsense=1)  # type: ignore[call-arg]
     with pytest.raises(ValidationError):
-        SessionOptions().channels = 2
+        SessionOptions().channels = 2  # type: ignore[misc]
 
 
 anything = st.recursive(

@@ -1,0 +1,158 @@
+"""Where a session's audio is cut into segments: by silence, by length, by the client. Pure.
+
+The cuts depend on the audio alone, not on when it arrived or when steps were taken.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from engine.endpoint import Endpointer
+from engine.messages import Audio, ms_to_samples
+from engine.pcm import PcmBuffer, quietest_point
+from engine.segment import Segment, StreamOptions
+from engine.transcript import CloseReason, SpeechEnded, SpeechStarted
+from engine.vad import FRAME
+
+SPECULATE_AFTER = ms_to_samples(200)
+"""Silence after which a final is begun; also the silence that a segment keeps at its end."""
+CUT_WINDOW = ms_to_samples(5000)
+"""A segment that is too long is cut at the quietest point of so much of its end."""
+FRAMES_AT_ONCE = 8
+"""Frames of one stream in a pass of the detector: more would let a fast sender delay the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A close that the client asked for, at the audio it had sent by then."""
+
+    at: int
+    reason: CloseReason
+    id: str | None = None
+
+
+class Segmenter:
+    """Owns the audio and the open segment; closed ones gather in `closed` for the owner."""
+
+    def __init__(self, options: StreamOptions) -> None:
+        self.options = options
+        self.pcm = PcmBuffer()
+        self.open: Segment | None = None
+        self.closed: list[Segment] = []
+        self.events: list[SpeechStarted | SpeechEnded] = []
+        self.ended = False
+        """A stop or drain was reached: nothing follows."""
+        self.segments = 0
+        """How many were begun."""
+        self._ear = Endpointer(options.vad_threshold)
+        self._marks: deque[Mark] = deque()
+        self._floor = 0
+        """No segment begins before: the end of the last one."""
+
+    @property
+    def clock(self) -> int:
+        """Samples heard."""
+        return self._ear.clock
+
+    @property
+    def quiet_upto(self) -> int:
+        """While no segment is open: none will begin before this sample."""
+        return max(self._floor, self._ear.quiet_since - self.options.vad_padding)
+
+    def mark(self, reason: CloseReason, id: str | None) -> None:
+        """Closes the open segment at the end of the audio received so far."""
+        self._marks.append(Mark(self.pcm.end, reason, id))
+
+    def frames(self) -> list[Audio]:
+        """The next frames for the detector, at most `FRAMES_AT_ONCE`; empty: wait for audio.
+
+        Only the frame before a mark may be shorter than `FRAME`. Marks already reached take effect.
+        """
+        while self._marks and self._marks[0].at == self.clock:
+            self._reach(self._marks.popleft())
+        clock = self.clock
+        limit = self._marks[0].at if self._marks else self.pcm.end
+        stop = min(limit, clock + FRAMES_AT_ONCE * FRAME)
+        whole = [self.pcm.read(at, at + FRAME) for at in range(clock, stop - FRAME + 1, FRAME)]
+        if not whole and self._marks and limit > clock:
+            return [self.pcm.read(clock, limit)]
+        return whole
+
+    def hear(self, probability: float, samples: int) -> None:
+        """Takes the detector's verdict on the next frame of ``samples`` samples from `frames`."""
+        ear = self._ear
+        was_speaking, start = ear.speaking, ear.clock
+        ear.hear(probability, samples)
+        if ear.speaking and not was_speaking:
+            self.events.append(SpeechStarted(ear.onset))
+            self._begin(ear.onset, start)
+        elif ear.speaking and ear.voiced and self.open is None:
+            self._begin(start, start)  # speech goes on behind a cut
+        if self.open is not None:
+            self.open.hear(ear.clock, ear.voiced, samples)
+        self._watch_silence()
+        if self.open is not None and ear.clock - self.open.start >= self.options.max_segment:
+            self._rotate(self.open)
+
+    def _begin(self, onset: int, heard: int) -> None:
+        """Opens a segment whose speech began at ``onset`` and was heard up to ``heard``."""
+        start = max(self._floor, onset - self.options.vad_padding, self.pcm.start)
+        self.segments += 1
+        self.open = Segment(index=self.segments, start=start, speech_end=onset)
+        self.open.hear(heard, True, heard - onset)
+
+    def _watch_silence(self) -> None:
+        ear, segment, endpoint = self._ear, self.open, self.options.endpoint
+        if not ear.speaking or endpoint == 0:
+            return
+        if ear.silence == 0:
+            if segment is not None:
+                segment.speculative_end = segment.speculation = None
+            return
+        long_enough = ear.silence >= min(SPECULATE_AFTER, endpoint)
+        if long_enough and segment is not None and segment.speculative_end is None:
+            segment.speculative_end = ear.clock
+        if ear.silence >= endpoint:
+            self._rest()
+            if segment is not None:
+                self._close(segment, segment.speculative_end or ear.clock, "endpoint")
+
+    def _rotate(self, segment: Segment) -> None:
+        window = min(CUT_WINDOW, self.options.max_segment // 4)
+        cut = self.clock - window + quietest_point(self.pcm.read(self.clock - window, self.clock))
+        rest = segment.split(cut)
+        self._close(segment, cut, "length")
+        if rest is not None:
+            self.open, self.segments = rest, rest.index
+
+    def _reach(self, mark: Mark) -> None:
+        segment = self.open
+        self._rest()
+        if segment is not None:
+            self._close(segment, segment.speculative_end or self.clock, mark.reason, mark.id)
+        elif mark.reason == "finalize":
+            self._close(self._silent(), self.clock, mark.reason, mark.id)
+        self._floor = self.clock
+        self.ended = mark.reason in ("stop", "drain")
+
+    def _silent(self) -> Segment:
+        """What a `finalize` without speech closes."""
+        start = max(self._floor, self.pcm.start)
+        self.segments += 1
+        return Segment(index=self.segments, start=start, speech_end=start)
+
+    def _rest(self) -> None:
+        ear = self._ear
+        if ear.speaking:
+            quiet_from = ear.clock if ear.silence_start is None else ear.silence_start
+            self.events.append(SpeechEnded(quiet_from))
+        ear.rest()
+
+    def _close(
+        self, segment: Segment, end: int, reason: CloseReason, id: str | None = None
+    ) -> None:
+        if segment.speculative_end != end:
+            segment.speculation = None
+        segment.end, segment.reason, segment.finalize_id = end, reason, id
+        segment.frames.clear()
+        self.open, self._floor = None, end
+        self.closed.append(segment)
