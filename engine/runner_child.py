@@ -3,6 +3,7 @@
 The main thread reads and answers pings at once; one thread of its own runs the model.
 """
 
+import os
 import queue
 import signal
 import socket
@@ -46,14 +47,25 @@ class Wire:
 class Worker(threading.Thread):
     """Runs batches, and keeps what came of each segment's audio until it is forgotten."""
 
-    def __init__(self, wire: Wire, model: SpeechModel) -> None:
+    def __init__(self, wire: Wire, model: str) -> None:
         super().__init__(name="model", daemon=True)
         self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._wire, self._model = wire, model
+        self._wire, self._wanted = wire, model
+        self._model: SpeechModel
         self._audio: dict[SegmentKey, Audio] = {}
 
     def run(self) -> None:
-        """Until the process ends."""
+        """Loads the model, says hello, takes batches until the process ends."""
+        try:
+            self._model = load_model(self._wanted)
+            self._model.warm_up()
+        except ModelUnavailableError as error:
+            self._wire.send({"unavailable": str(error)})
+            return
+        except BaseException:  # the gateway sees the end, and refers to these lines
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+        self._wire.send({"info": asdict(self._model.info)})
         while True:
             message = self.inbox.get()
             if "forget" in message:
@@ -81,19 +93,12 @@ class Worker(threading.Thread):
 
 
 def main() -> None:
-    """Loads the model, says hello, serves until the gateway is gone."""
+    """Serves until the gateway is gone."""
     # Ctrl-C in a terminal reaches the whole group; the gateway decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     wire = Wire(socket.socket(fileno=int(sys.argv[1])))
-    try:
-        model = load_model(sys.argv[2])
-        model.warm_up()
-    except ModelUnavailableError as error:
-        wire.send({"unavailable": str(error)})
-        return
-    wire.send({"info": asdict(model.info)})
-    worker = Worker(wire, model)
-    worker.start()
+    worker = Worker(wire, sys.argv[2])
+    worker.start()  # loads while we listen: a gateway that dies meanwhile leaves no process behind
     while (message := wire.receive()) is not None:
         if "ping" in message:
             wire.send({"pong": message["ping"]})

@@ -67,13 +67,13 @@ def create_app(
             connection = Connection(websocket, codec, options, worker, settings, metrics)
         except GatewayError as error:
             metrics.refused.labels(error.code).inc()
-            await refuse(websocket, error)
+            await refuse(websocket, error, settings)
             return
         await websocket.accept(subprotocol)
         await registry.serve(connection)
 
     async def nowhere(websocket: WebSocket) -> None:
-        await refuse(websocket, NotFound())
+        await refuse(websocket, NotFound(), settings)
 
     return Starlette(
         routes=[
@@ -107,7 +107,7 @@ def _query(websocket: WebSocket) -> dict[str, str]:
     return {name: value for name, value in given if name != "format"}
 
 
-async def refuse(websocket: WebSocket, error: GatewayError) -> None:
+async def refuse(websocket: WebSocket, error: GatewayError, settings: Settings) -> None:
     """Turns a connection away before it is accepted.
 
     Browsers cannot read the HTTP answer to a failed handshake, so pages are accepted, told why, and
@@ -115,8 +115,17 @@ async def refuse(websocket: WebSocket, error: GatewayError) -> None:
     """
     fields = {"type": "error"} | as_fields(error)
     if "origin" in websocket.headers:
-        await websocket.accept()
-        await websocket.send_json(fields)
+        try:
+            codec, subprotocol = _codec(websocket, settings)
+        except InvalidOption:  # an unknown format, or one that contradicts the subprotocol
+            codec = NativeCodec()
+            subprotocol = choose_format(None, websocket.scope["subprotocols"])[1]
+        await websocket.accept(subprotocol)
+        frame = codec.encode(fields)
+        if isinstance(frame, str):
+            await websocket.send_text(frame)
+        else:
+            await websocket.send_bytes(frame)
         await websocket.close(error.close_code)
         return
     headers = {}

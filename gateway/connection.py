@@ -119,7 +119,7 @@ class Connection:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
                 if not self._outbox.closed:
-                    self._close_code = message.get("code", 1006)
+                    self._close_code = int(message.get("code", 1006))
                 return
             self._heard_at = time.monotonic()
             if not self._outbox.closed:

@@ -7,6 +7,12 @@ import structlog
 
 from gateway.settings import Settings
 
+CLIENTS_FAULTS = (
+    "Invalid UTF-8 sequence received from client.",
+    "ASGI callable returned without completing handshake.",
+)
+"""What uvicorn logs as errors when a client is refused or breaks the protocol: no fault of ours."""
+
 
 def configure_logging(settings: Settings) -> None:
     """Sets up structlog, and sends what libraries log through stdlib logging the same way."""
@@ -35,7 +41,12 @@ def configure_logging(settings: Settings) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *plain,
+                renderer,
+            ],
         )
     )
+    handler.addFilter(lambda record: record.msg not in CLIENTS_FAULTS)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -93,11 +94,15 @@ def _bind(settings: Settings) -> socket.socket:
         bound.bind(address)
     except OSError as error:
         bound.close()
-        raise CannotStartError(
-            f"cannot listen on {settings.host} port {settings.port} ({error.strerror}); "
-            "stop what uses it or give another --port"
-        ) from None
+        raise _cannot_listen(settings, error) from None
     return bound
+
+
+def _cannot_listen(settings: Settings, error: OSError) -> CannotStartError:
+    return CannotStartError(
+        f"cannot listen on {settings.host} port {settings.port} ({error.strerror}); "
+        "stop what uses it or give another --port"
+    )
 
 
 def _runner(settings: Settings) -> Runner:
@@ -153,17 +158,41 @@ def _url(bound: socket.socket, scheme: str) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
+async def _start(
+    server: DrainingServer, bound: socket.socket, settings: Settings
+) -> asyncio.Task[None]:
+    """The serving task, once it listens."""
+    serving = asyncio.create_task(server.serve(sockets=[bound]), name="server")
+    listening = asyncio.create_task(server.listening.wait(), name="listening")
+    await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
+    if not listening.done():
+        listening.cancel()
+        try:
+            await serving
+        except OSError as error:  # bound by two, but another listened first
+            raise _cannot_listen(settings, error) from None
+    return serving
+
+
 async def _serve(settings: Settings) -> None:
     async with _running(settings) as (server, bound):
-        serving = asyncio.create_task(server.serve(sockets=[bound]), name="server")
-        await server.listening.wait()
+        serving = await _start(server, bound, settings)
         print(f"Scribewire is ready: open {_url(bound, 'http')}/", flush=True)
         await serving
+
+
+def _warn_of_misspelt_settings() -> None:
+    prefix = Settings.model_config["env_prefix"]
+    known = {prefix + name.upper() for name in Settings.model_fields} | {f"{prefix}API_KEY"}
+    for name in os.environ:
+        if name.startswith(prefix) and name not in known:
+            log.warning("unknown_setting", name=name, advice="see the settings in the README")
 
 
 def serve(settings: Settings) -> int:
     """Runs a gateway until SIGTERM or Ctrl-C; the process's exit code."""
     configure_logging(settings)
+    _warn_of_misspelt_settings()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
@@ -184,8 +213,7 @@ async def run_in_background(settings: Settings) -> AsyncIterator[str]:
     """
     async with _running(settings) as (server, bound):
         server.owns_process = False
-        serving = asyncio.create_task(server.serve(sockets=[bound]), name="server")
-        await server.listening.wait()
+        serving = await _start(server, bound, settings)
         try:
             yield _url(bound, "ws")
         finally:

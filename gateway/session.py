@@ -10,7 +10,14 @@ from engine import transcript as heard
 from engine.messages import Audio, ModelInfo, ms_to_samples, samples_to_ms
 from engine.segment import StreamOptions
 from gateway.audio import PcmDecoder
-from gateway.errors import AudioBacklog, EngineFailed, InvalidMessage, InvalidOption, as_fields
+from gateway.errors import (
+    AudioBacklog,
+    EngineFailed,
+    GatewayError,
+    InvalidMessage,
+    InvalidOption,
+    as_fields,
+)
 from gateway.wire.messages import (
     AudioFrame,
     ClientMessage,
@@ -89,6 +96,8 @@ class Session:
         self._speech: Speech | None = None
         self._stream_options = to_stream_options(options, model)
         self._decoder = PcmDecoder(options.encoding, options.sample_rate, options.channels)
+        self._stopped = False
+        """Whether the client said so; what ends it otherwise the client cannot know yet."""
         self.ended_by: heard.CloseReason | None = None
         """Why `end` was called; None: it was not."""
         self.totals = {"partials": 0, "finals": 0, "revised": 0, "suppressed": 0}
@@ -121,7 +130,7 @@ class Session:
         Raises:
             GatewayError: what was wrong; `recoverable` says whether the session goes on.
         """
-        if self.ended_by == "stop":
+        if self._stopped:
             raise InvalidMessage("Nothing may follow stop: open a new session.")
         if self.ended_by is not None:
             return []  # the client cannot know yet; what it sends is not confirmed, so not lost
@@ -136,6 +145,7 @@ class Session:
             case Ping(id):
                 return [Pong(id)]
             case Stop():
+                self._stopped = True
                 self.end("stop")
                 return []
 
@@ -164,7 +174,7 @@ class Session:
         try:
             options = change(self.options, raw, max_segment_ms=self._model.max_segment_ms)
             stream_options = to_stream_options(options, self._model)
-        except InvalidOption as error:
+        except GatewayError as error:
             error.id = id
             raise
         self.options, self._stream_options = options, stream_options
@@ -212,7 +222,9 @@ class Session:
                 self.totals["suppressed"] += 1
                 return Suppressed(segment, reason, samples_to_ms(start), samples_to_ms(end))
             case heard.Confirmed(upto):
-                return Confirmed(self._decoder.to_client_samples(upto))
+                # The resampler's tail may round up to a sample that the client never sent.
+                samples = self._decoder.to_client_samples(upto)
+                return Confirmed(min(samples, self._decoder.samples_in))
             case heard.Overloaded(cadence_ms):
                 return Notice(
                     "overloaded",

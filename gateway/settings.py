@@ -21,7 +21,7 @@ class Settings(BaseSettings):
     """Name of the speech model."""
     runner: Literal["process", "thread"] = "process"
     """Where the model runs: a supervised process of its own, or a thread of the gateway."""
-    step_timeout_s: float = Field(15.0, gt=0, le=600)
+    step_timeout_s: float = Field(15.0, gt=0, le=600, allow_inf_nan=False)
     """Seconds after which a batch counts as hung and the model's process is restarted."""
 
     max_sessions: int = Field(1000, ge=1)
@@ -32,24 +32,24 @@ class Settings(BaseSettings):
     """Bytes of one control message."""
     max_backlog_ms: int = Field(30_000, ge=1000, le=600_000)
     """Audio that may wait beyond one longest segment; more ends the session: audio_backlog."""
-    first_message_s: float = Field(10.0, gt=0)
+    first_message_s: float = Field(10.0, gt=0, allow_inf_nan=False)
     """Seconds in which a new connection must send its first message."""
-    idle_timeout_s: float = Field(60.0, gt=0)
+    idle_timeout_s: float = Field(60.0, gt=0, allow_inf_nan=False)
     """Seconds without any message (a ping will do) after which a session ends: idle_timeout."""
-    max_session_s: float = Field(43_200.0, gt=0)
+    max_session_s: float = Field(43_200.0, gt=0, allow_inf_nan=False)
     """Seconds after which a session ends: max_duration."""
 
     outbox_events: int = Field(256, ge=16)
     """Messages that may wait for a slow reader; partials of a segment count once."""
     outbox_bytes: int = Field(1_048_576, ge=65_536)
     """Bytes of transcript that may wait for a slow reader."""
-    write_timeout_s: float = Field(10.0, gt=0)
+    write_timeout_s: float = Field(10.0, gt=0, allow_inf_nan=False)
     """Seconds in which the network must take one message; then slow_consumer."""
-    ping_interval_s: float = Field(20.0, gt=0)
+    ping_interval_s: float = Field(20.0, gt=0, allow_inf_nan=False)
     """Seconds between WebSocket pings."""
-    ping_timeout_s: float = Field(10.0, gt=0)
+    ping_timeout_s: float = Field(10.0, gt=0, allow_inf_nan=False)
     """Seconds in which a ping must be answered; then the connection counts as gone."""
-    drain_s: float = Field(10.0, ge=0)
+    drain_s: float = Field(10.0, ge=0, allow_inf_nan=False)
     """Seconds that open sessions get for their finals after SIGTERM."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"

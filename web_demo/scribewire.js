@@ -1,227 +1,130 @@
 /**
- * Browser client for Scribewire's native protocol: one session over one WebSocket.
+ * Browser client for Scribewire's native protocol: one session, over as many connections as it takes.
  *
- *     const session = new ScribewireSession({ sampleRate: 48000, options: { language: "en" } });
+ *     const session = new ScribewireSession({ sampleRate: 16000, options: { language: "en" } });
  *     session.addEventListener("partial", ({ detail }) => show(detail.stable, detail.unstable));
  *     session.addEventListener("final", ({ detail }) => keep(detail.text));
  *     session.addEventListener("closed", ({ detail }) => console.log(detail.code));
  *     session.connect();
- *     session.sendAudio(int16Samples); // at once: what comes before the socket is open is kept
+ *     session.sendAudio(int16Samples); // at once: what comes before the server is ready is kept
  *     const done = await session.stop();
  *
- * Every server message is dispatched as a `CustomEvent` named after its `type`, with the message
- * as `detail`, and once more as `message`. Two more events are the client's own: `state` and
- * `closed`. Errors the client finds itself are `error` events too, marked `local: true`.
+ * Every server message is dispatched as a `CustomEvent` named after its `type`, with the message as
+ * `detail`, and once more as `message`. Errors and warnings that the client finds itself are marked
+ * `local: true`. The client's own events: `state`; `disconnected`, `reconnected`; `closed`, the last.
+ *
+ * Audio is kept until it is confirmed. A connection that is lost is opened again with growing delays
+ * and gets that audio again, in a new server session; times and segment numbers run on. Partials of
+ * the open segment begin anew, finals that came stay. If the connection is away for so long that
+ * audio must be dropped, a local `warning` of code `audio_gap` says from when to when.
  */
 
-/**
- * @typedef {"idle" | "connecting" | "open" | "stopping" | "closed"} ConnectionState
- *
- * @typedef {object} Ready
- * @property {"ready"} type
- * @property {string} session
- * @property {string} epoch
- * @property {string} resume secret for taking the session up again
- * @property {string} model
- * @property {number} sample_rate
- * @property {string | null} [language]
- * @property {{ max_unconfirmed_ms?: number }} [limits]
- *
- * @typedef {object} Partial
- * @property {"partial"} type
- * @property {number} segment
- * @property {number} revision
- * @property {string} stable
- * @property {string} unstable
- * @property {number} start_ms
- * @property {number} end_ms
- * @property {string | null} [language]
- * @property {number} lag_ms
- *
- * @typedef {object} Final
- * @property {"final"} type
- * @property {number} segment
- * @property {string} text
- * @property {boolean} revised
- * @property {number} start_ms
- * @property {number} end_ms
- * @property {string | null} [language]
- * @property {"endpoint" | "finalize" | "length" | "stop" | "drain"} reason
- * @property {string} [id] of the `finalize` it answers
- *
- * @typedef {object} Suppressed
- * @property {"suppressed"} type
- * @property {number} segment
- * @property {"silence" | "repetition" | "low_evidence"} reason
- * @property {number} from_ms
- * @property {number} to_ms
- *
- * @typedef {object} Notice an `error` or a `warning`
- * @property {"error" | "warning"} type
- * @property {string} code
- * @property {string} message
- * @property {boolean} [retryable]
- * @property {number} [retry_after_ms]
- * @property {boolean} [local] found by this client, not said by the server
- *
- * @typedef {object} Done
- * @property {"done"} type
- * @property {number} duration_ms
- * @property {number} segments
- *
- * @typedef {object} Closed
- * @property {number} code WebSocket close code; 1006 when there was no close frame
- * @property {boolean} opened whether the connection ever stood
- * @property {boolean} retryable whether connecting again can help
- * @property {Done | null} done the server's last word, if it came
- * @property {Notice | null} error the last error, if there was one
- */
+import { Connection } from "./connection.js";
+import { isRetryable, rebase } from "./protocol.js";
+import { UnconfirmedAudio } from "./unconfirmed-audio.js";
 
-const CONNECT_TIMEOUT_MS = 10_000;
-const STOP_TIMEOUT_MS = 20_000;
-const HEARTBEAT_MS = 15_000; // browsers have no WebSocket ping of their own
-const DEFAULT_UNCONFIRMED_MS = 30_000; // until `ready` names the server's limit
+/** @typedef {import("./protocol.js").SessionState} SessionState */
+/** @typedef {import("./protocol.js").Ready} Ready */
+/** @typedef {import("./protocol.js").Notice} Notice */
+/** @typedef {import("./protocol.js").Done} Done */
+
+const KEEP_MS = 300_000; // of unconfirmed audio while there is no connection: 10 MB at 16 kHz
+const STOP_TIMEOUT_MS = 30_000; // without any progress
+const FIRST_DELAY_MS = 400;
+const LONGEST_DELAY_MS = 15_000;
 const SOCKET_BUFFER_MS = 1_000; // audio handed to the browser's socket ahead of the network
-const DRAIN_POLL_MS = 50;
-
-/** Audio by sample offset: what the server has not confirmed, and what was not yet sent. */
-class UnconfirmedAudio {
-  /** @type {Int16Array<ArrayBuffer>[]} */
-  #chunks = [];
-  /** First sample held. */
-  from = 0;
-  /** First sample not yet sent. */
-  sent = 0;
-  /** One past the last sample held. */
-  end = 0;
-
-  /** @param {Int16Array<ArrayBuffer>} samples */
-  push(samples) {
-    this.#chunks.push(samples);
-    this.end += samples.length;
-  }
-
-  /**
-   * The next chunk to send, taken as sent; undefined when all are.
-   * @returns {Int16Array<ArrayBuffer> | undefined}
-   */
-  next() {
-    let start = this.end;
-    for (let i = this.#chunks.length - 1; i >= 0 && start > this.sent; i -= 1) {
-      const chunk = this.#chunks[i];
-      start -= chunk.length;
-      if (start > this.sent) continue;
-      const unsent = chunk.subarray(this.sent - start);
-      this.sent += unsent.length;
-      return unsent;
-    }
-    return undefined;
-  }
-
-  /**
-   * Forgets all audio before sample `upto`.
-   * @param {number} upto
-   */
-  forget(upto) {
-    while (this.#chunks.length > 0 && this.from < upto) {
-      const [first] = this.#chunks;
-      const gone = Math.min(upto - this.from, first.length);
-      this.from += gone;
-      if (gone === first.length) this.#chunks.shift();
-      else this.#chunks[0] = first.subarray(gone);
-    }
-    this.sent = Math.max(this.sent, this.from);
-  }
-}
+const AHEAD_MS = 1_000; // unsent audio at which `whenRoom` asks for more
+const MARGIN_MS = 500; // below the server's limit of unconfirmed audio
+const POLL_MS = 50;
+const OPTIONS_ID = "options";
 
 export class ScribewireSession extends EventTarget {
-  /** @type {WebSocket | null} */
-  #socket = null;
-  /** @type {ConnectionState} */
+  /** @type {Connection | null} */
+  #connection = null;
+  /** @type {SessionState} */
   #state = "idle";
   #audio = new UnconfirmedAudio();
-  #maxUnconfirmed;
-  #opened = false;
-  #lastSeq = 0;
-  #lastSegment = 0;
-  #lastMessageAt = 0;
-  #pingSentAt = 0;
-  #stopSent = false;
+  /** Where the connection began in the session's count. */
+  #base = { samples: 0, ms: 0, segments: 0 };
+  /** The server said `ready` on this connection: audio may be sent. */
+  #ready = false;
   /** @type {Ready | null} */
-  #ready = null;
+  #server = null;
+  #attempt = 0;
+  #lastSegment = 0;
+  #lastSeq = 0;
+  #progressAt = 0;
+  #stopSent = false;
+  /** Unconfirmed audio that had to be dropped: its first sample. @type {number | null} */
+  #gapFrom = null;
+  /** Options changed by `configure`: a new connection begins with what is in force then. */
+  #changed = new Set();
   /** @type {Done | null} */
   #done = null;
   /** @type {Notice | null} */
   #error = null;
-  /** @type {Set<ReturnType<typeof setTimeout>>} */
-  #timers = new Set();
+  /** @type {((room: boolean) => void)[]} */
+  #waiting = [];
+  /** @type {Map<string, ReturnType<typeof setTimeout>>} */
+  #timers = new Map();
   /** @type {Promise<Done | null> | null} */
   #stopping = null;
+  #onOnline = () => this.#timers.has("retry") && this.#dial();
 
   /**
    * @param {object} setup
    * @param {number} setup.sampleRate of the mono 16-bit samples given to `sendAudio`, in Hz
-   * @param {Record<string, string | number | boolean>} [setup.options] more session options
+   * @param {Record<string, any>} [setup.options] more session options
    * @param {string} [setup.url] default: `/v1/stream` of the page's own server
    * @param {string} [setup.token] short-lived token of `POST /v1/tokens`, where the server asks for one
    */
   constructor({ sampleRate, options = {}, url = "/v1/stream", token }) {
     super();
     this.sampleRate = sampleRate;
-    this.options = options;
+    this.options = { ...options };
     this.token = token;
     this.url = new URL(url, location.href);
     this.url.protocol = this.url.protocol.replace("http", "ws");
-    this.#maxUnconfirmed = this.#samples(DEFAULT_UNCONFIRMED_MS);
   }
 
-  /** @returns {ConnectionState} */
+  /** @returns {SessionState} */
   get state() {
     return this.#state;
   }
 
-  /** What the server said of the session; null before `ready`. */
-  get ready() {
+  /** Whether audio goes out now; false while connecting and while the connection is lost. */
+  get connected() {
     return this.#ready;
   }
 
-  /** What a new connection would need to take this session up where it was lost. */
-  get resumePoint() {
-    return {
-      session: this.#ready?.session,
-      resume: this.#ready?.resume,
-      epoch: this.#ready?.epoch,
-      last_seq: this.#lastSeq,
-      last_segment: this.#lastSegment,
-      from_sample: this.#audio.from,
-    };
+  /** Audio received by `sendAudio`, in milliseconds. */
+  get audioMs() {
+    return this.#ms(this.#audio.end);
+  }
+
+  /** Audio that is in finals or was silence, in milliseconds from the beginning. */
+  get confirmedMs() {
+    return this.#ms(this.#audio.from);
   }
 
   /** Audio received by `sendAudio` that the network has not taken yet, in milliseconds. */
   get unsentMs() {
-    const inSocket = (this.#socket?.bufferedAmount ?? 0) / 2;
-    return ((this.#audio.end - this.#audio.sent + inSocket) * 1000) / this.sampleRate;
+    return this.#ms(this.#audio.end - this.#audio.sent + (this.#connection?.buffered ?? 0) / 2);
+  }
+
+  /** What a new connection would need to take the server's session up where it was lost. */
+  get resumePoint() {
+    const { session, resume, epoch } = this.#server ?? {};
+    const from = this.#audio.from - this.#base.samples;
+    const segment = this.#lastSegment - this.#base.segments;
+    return { session, resume, epoch, last_seq: this.#lastSeq, last_segment: segment, from_sample: from };
   }
 
   connect() {
     if (this.#state !== "idle") throw new Error(`connect() in state ${this.#state}, expected idle`);
-    const url = new URL(this.url);
-    const options = { ...this.options, encoding: "pcm_s16le", sample_rate: this.sampleRate };
-    for (const [name, value] of Object.entries(options)) url.searchParams.set(name, String(value));
-
-    // A browser drops the connection if it offers subprotocols and the server picks none,
-    // so they are offered only where the token needs them.
-    const protocols = this.token ? ["scribewire.json.v1", "scribewire.auth", this.token] : [];
     this.#enter("connecting");
-    const socket = new WebSocket(url, protocols);
-    socket.binaryType = "arraybuffer";
-    socket.addEventListener("open", () => this.#onOpen());
-    socket.addEventListener("message", ({ data }) => this.#onMessage(data));
-    socket.addEventListener("close", ({ code }) => this.#end(code));
-    this.#socket = socket;
-    this.#after(CONNECT_TIMEOUT_MS, () => {
-      if (!this.#opened) this.#fail("connect_timeout", "The server did not answer.");
-    });
+    addEventListener("online", this.#onOnline);
+    this.#dial();
   }
 
   /**
@@ -232,14 +135,24 @@ export class ScribewireSession extends EventTarget {
   sendAudio(samples) {
     if (this.#state !== "connecting" && this.#state !== "open") return;
     this.#audio.push(samples);
-    const excess = this.#audio.end - this.#maxUnconfirmed;
-    if (excess > this.#audio.sent) {
-      // Dropping unsent audio would shift every later offset: better to say so and end.
-      this.#fail("uplink_slow", "The network does not take the audio as fast as it is spoken.");
-      return;
+    const excess = this.#audio.end - this.#samples(KEEP_MS);
+    if (excess > this.#audio.from) {
+      if (this.#ready) return this.#fail("uplink_slow", "Audio comes faster than it can be sent.");
+      this.#gapFrom ??= this.#audio.from;
+      this.#audio.forget(excess);
     }
-    this.#audio.forget(excess);
     this.#pump();
+  }
+
+  /**
+   * For audio that is there already: waits until more of it should be given to `sendAudio`.
+   * @returns {Promise<boolean>} false: no more is taken
+   */
+  whenRoom() {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      this.#pump();
+    });
   }
 
   /**
@@ -247,103 +160,173 @@ export class ScribewireSession extends EventTarget {
    * @param {string} [id]
    */
   finalize(id) {
-    this.#send({ type: "finalize", ...(id === undefined ? {} : { id }) });
+    this.#connection?.send({ type: "finalize", ...(id === undefined ? {} : { id }) });
   }
 
   /**
    * Changes options of the running session: `language`, `context`, `endpoint_ms`, `partials`.
-   * @param {Record<string, unknown>} options
+   * @param {Record<string, any>} options
    */
   configure(options) {
-    this.#send({ ...options, type: "configure" });
+    if (!this.#ready) {
+      Object.assign(this.options, options);
+      return;
+    }
+    for (const name of Object.keys(options)) this.#changed.add(name);
+    this.#connection?.send({ ...options, type: "configure" });
   }
 
   /**
    * Sends what is left, asks for the last final and waits for it.
-   * @returns {Promise<Done | null>} null: the connection ended without the server's last word
+   * @returns {Promise<Done | null>} null: the session ended without the server's last word
    */
   stop() {
     this.#stopping ??= new Promise((resolve) => {
       if (this.#state === "idle" || this.#state === "closed") return resolve(null);
       this.addEventListener("closed", () => resolve(this.#done), { once: true });
+      this.#progressAt = performance.now();
       this.#enter("stopping");
-      this.#after(STOP_TIMEOUT_MS, () =>
-        this.#fail("stop_timeout", "The server did not finish the last words in time."),
-      );
+      this.#watchStop();
       this.#pump();
     });
     return this.#stopping;
   }
 
-  /** Ends the connection at once, without waiting for the last words. */
+  /** Ends the session at once, without waiting for the last words. */
   close() {
-    this.#socket?.close(1000);
     this.#end(1000);
   }
 
-  #onOpen() {
-    if (this.#state === "closed") return;
-    this.#opened = true;
-    this.#lastMessageAt = performance.now();
-    if (this.#state === "connecting") this.#enter("open");
-    this.#after(HEARTBEAT_MS, () => this.#heartbeat());
-    this.#pump();
+  // One connection
+
+  #dial() {
+    this.#cancel("retry");
+    const url = new URL(this.url);
+    // What comes in a first message may be long; the rest is refused before the session opens.
+    const { context, ...options } = this.options;
+    Object.assign(options, { encoding: "pcm_s16le", sample_rate: this.sampleRate });
+    for (const [name, value] of Object.entries(options)) url.searchParams.set(name, String(value));
+    // A browser drops the connection if it offers subprotocols and the server picks none,
+    // so they are offered only where the token needs them.
+    const protocols = this.token ? ["scribewire.json.v1", "scribewire.auth", this.token] : [];
+    this.#connection = new Connection(url, protocols, {
+      opened: () => {
+        if (context) this.#connection?.send({ type: "configure", id: OPTIONS_ID, context });
+      },
+      said: (message) => this.#onMessage(rebase(message, this.#base)),
+      ended: (code, reason) => this.#onEnded(code, reason),
+    });
   }
 
-  /** @param {unknown} data */
-  #onMessage(data) {
-    if (this.#state === "closed") return;
-    this.#lastMessageAt = performance.now();
-    const message = parse(data);
-    if (message === null) return;
+  /** @param {any} message */
+  #onMessage(message) {
     if (typeof message.seq === "number") this.#lastSeq = message.seq;
-
-    if (message.type === "ready") {
-      this.#ready = /** @type {Ready} */ (message);
-      const limit = this.#ready.limits?.max_unconfirmed_ms;
-      if (typeof limit === "number" && limit > 0) this.#maxUnconfirmed = this.#samples(limit);
-    } else if (message.type === "final") this.#lastSegment = message.segment;
-    else if (message.type === "confirmed") this.#audio.forget(message.samples);
-    else if (message.type === "error") this.#error = /** @type {Notice} */ (message);
-    else if (message.type === "done") this.#done = /** @type {Done} */ (message);
+    if (message.type !== "pong") this.#progressAt = performance.now();
+    if (message.type === "ready") this.#onReady(message);
+    else if (message.type === "final") {
+      this.#lastSegment = message.segment;
+      // Its `confirmed` may be lost with the connection, and then its words would come twice.
+      this.#confirm(this.#samples(message.end_ms));
+    } else if (message.type === "confirmed") this.#confirm(message.samples);
+    else if (message.type === "error") this.#error = message;
+    else if (message.type === "done") this.#done = message;
 
     this.#dispatch(message.type, message);
     this.#dispatch("message", message);
+    if (message.type === "error" && message.id === OPTIONS_ID) this.#end(4520);
+    this.#pump();
   }
 
-  /** Sends audio as fast as the network takes it; after the last of it, `stop`. */
+  /** @param {Ready} ready */
+  #onReady(ready) {
+    const again = this.#server !== null;
+    this.#server = ready;
+    for (const name of this.#changed) this.options[name] = ready.options[name] ?? "auto";
+    if (this.#ready) return; // it answers a `configure`
+    this.#ready = true;
+    this.#error = null;
+    this.#audio.rewind();
+    const samples = this.#audio.from;
+    this.#base = { samples, ms: Math.round(this.#ms(samples)), segments: this.#lastSegment };
+    if (this.#state === "connecting") this.#enter("open");
+    if (again) this.#dispatch("reconnected", { resent_ms: this.#ms(this.#audio.end - samples) });
+    if (this.#gapFrom !== null) this.#tellGap(this.#gapFrom, samples);
+    this.#gapFrom = null;
+  }
+
+  /**
+   * @param {number} from
+   * @param {number} to
+   */
+  #tellGap(from, to) {
+    const bounds = { from_ms: Math.round(this.#ms(from)), to_ms: Math.round(this.#ms(to)) };
+    const message = "The connection was away for so long that audio had to be dropped.";
+    this.#dispatch("warning", { type: "warning", code: "audio_gap", message, ...bounds, local: true });
+  }
+
+  /** @param {number} upto */
+  #confirm(upto) {
+    this.#audio.forget(Math.min(upto, this.#audio.sent));
+    this.#attempt = 0;
+  }
+
+  /**
+   * Sends audio as fast as network and server take it; after the last of it, `stop`.
+   * Whoever waits for room is told.
+   */
   #pump() {
-    const socket = this.#socket;
-    if (socket === null || socket.readyState !== WebSocket.OPEN || this.#stopSent) return;
-    const room = this.#samples(SOCKET_BUFFER_MS) * 2;
-    while (socket.bufferedAmount < room) {
-      const chunk = this.#audio.next();
+    if (this.#ready && !this.#stopSent) this.#sendAudio();
+    const takes = this.#state === "connecting" || this.#state === "open";
+    if (takes && this.unsentMs > AHEAD_MS) return;
+    for (const resolve of this.#waiting.splice(0)) resolve(takes);
+  }
+
+  #sendAudio() {
+    const connection = /** @type {Connection} */ (this.#connection);
+    const { max_unconfirmed_ms: limitMs = 6000, max_frame_bytes: frameBytes = 4096 } = this.#server?.limits ?? {};
+    const window = this.#samples(limitMs - MARGIN_MS);
+    const buffer = this.#samples(SOCKET_BUFFER_MS) * 2;
+    while (connection.buffered < buffer) {
+      const room = window - (this.#audio.sent - this.#audio.from);
+      const chunk = this.#audio.next(Math.min(room, Math.floor(frameBytes / 2)));
       if (chunk === undefined) break;
-      socket.send(chunk);
+      connection.sendAudio(chunk);
+      this.#progressAt = performance.now();
     }
-    if (this.#state !== "stopping") return;
-    if (this.#audio.sent < this.#audio.end) {
-      this.#after(DRAIN_POLL_MS, () => this.#pump());
-    } else {
+    if (connection.buffered >= buffer) this.#after("poll", POLL_MS, () => this.#pump());
+    if (this.#state === "stopping" && this.#audio.sent === this.#audio.end) {
       this.#stopSent = true;
-      this.#send({ type: "stop" });
+      connection.send({ type: "stop" });
     }
   }
 
-  /** Finds a connection that died without a word; any message counts as an answer. */
-  #heartbeat() {
-    if (this.#pingSentAt > this.#lastMessageAt) {
-      this.#fail("connection_lost", "The server does not answer any more.");
-      return;
-    }
-    this.#pingSentAt = performance.now();
-    this.#send({ type: "ping", id: `heartbeat-${Math.round(this.#pingSentAt)}` });
-    this.#after(HEARTBEAT_MS, () => this.#heartbeat());
+  // The end of a connection, and of the session
+
+  /**
+   * @param {number} code
+   * @param {string | null} reason
+   */
+  #onEnded(code, reason) {
+    if (reason !== null) this.#error = localError(reason, "The server does not answer.");
+    const said = this.#done !== null && this.#stopSent;
+    // A server that restarts may say `done` before it heard the last of the audio.
+    const finished = said && (code !== 1012 || this.#audio.from === this.#audio.end);
+    if (finished || this.#server === null || !isRetryable(code)) return this.#end(code);
+    this.#ready = this.#stopSent = false;
+    this.#connection = null;
+    this.#done = null;
+    this.#cancel("poll");
+    const delay = Math.min(FIRST_DELAY_MS * 2 ** this.#attempt, LONGEST_DELAY_MS) * (0.75 + Math.random() / 2);
+    const retryInMs = Math.max(delay, this.#error?.retry_after_ms ?? 0);
+    this.#attempt += 1;
+    this.#after("retry", retryInMs, () => this.#dial());
+    this.#dispatch("disconnected", { attempt: this.#attempt, retry_in_ms: retryInMs, code, error: this.#error });
   }
 
-  /** @param {Record<string, unknown>} message */
-  #send(message) {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+  #watchStop() {
+    if (performance.now() - this.#progressAt > STOP_TIMEOUT_MS) {
+      this.#fail("stop_timeout", "The server did not finish the last words in time.");
+    } else this.#after("stop", 1000, () => this.#watchStop());
   }
 
   /**
@@ -351,31 +334,24 @@ export class ScribewireSession extends EventTarget {
    * @param {string} message
    */
   #fail(code, message) {
-    if (this.#state === "closed") return;
-    this.#error = { type: "error", code, message, retryable: true, local: true };
+    this.#error = localError(code, message);
     this.#dispatch("error", this.#error);
-    this.#socket?.close(4000);
-    this.#end(1006); // now: a dead connection's own close event may be minutes away
+    this.#end(1006);
   }
 
   /** @param {number} code */
   #end(code) {
     if (this.#state === "closed") return;
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#timers.clear();
+    for (const name of this.#timers.keys()) this.#cancel(name);
+    removeEventListener("online", this.#onOnline);
+    this.#connection?.close();
+    this.#ready = false;
     this.#enter("closed");
-    /** @type {Closed} */
-    const closed = {
-      code,
-      opened: this.#opened,
-      retryable: isRetryable(code),
-      done: this.#done,
-      error: this.#error,
-    };
-    this.#dispatch("closed", closed);
+    this.#pump();
+    this.#dispatch("closed", { code, opened: this.#server !== null, done: this.#done, error: this.#error });
   }
 
-  /** @param {ConnectionState} state */
+  /** @param {SessionState} state */
   #enter(state) {
     const previous = this.#state;
     this.#state = state;
@@ -391,41 +367,40 @@ export class ScribewireSession extends EventTarget {
   }
 
   /**
+   * @param {string} name one timer of a name runs at a time
    * @param {number} delayMs
    * @param {() => void} action
    */
-  #after(delayMs, action) {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
+  #after(name, delayMs, action) {
+    this.#cancel(name);
+    const run = () => {
+      this.#timers.delete(name);
       action();
-    }, delayMs);
-    this.#timers.add(timer);
+    };
+    this.#timers.set(name, setTimeout(run, delayMs));
+  }
+
+  /** @param {string} name */
+  #cancel(name) {
+    clearTimeout(this.#timers.get(name));
+    this.#timers.delete(name);
   }
 
   /** @param {number} ms */
   #samples(ms) {
     return Math.round((ms * this.sampleRate) / 1000);
   }
-}
 
-/**
- * @param {unknown} data
- * @returns {any} the message; null: not one
- */
-function parse(data) {
-  if (typeof data !== "string") return null;
-  try {
-    const message = JSON.parse(data);
-    return typeof message?.type === "string" ? message : null;
-  } catch {
-    return null;
+  /** @param {number} samples */
+  #ms(samples) {
+    return (samples * 1000) / this.sampleRate;
   }
 }
 
 /**
- * The protocol's rule: 4000–4499 reconnect, 4500–4999 do not.
- * @param {number} code
+ * @param {string} code
+ * @param {string} message
  */
-function isRetryable(code) {
-  return code >= 4000 ? code < 4500 : code === 1001 || code === 1006 || code === 1011 || code === 1012;
+function localError(code, message) {
+  return { type: /** @type {const} */ ("error"), code, message, retryable: true, local: true };
 }

@@ -1,0 +1,109 @@
+/**
+ * What server and browser say to each other: the messages' shapes and the rules about closing.
+ *
+ * Times and segment numbers are those of `ScribewireSession`: they run on over reconnections.
+ *
+ * @typedef {"idle" | "connecting" | "open" | "stopping" | "closed"} SessionState
+ *
+ * @typedef {object} Ready
+ * @property {"ready"} type
+ * @property {string} session
+ * @property {string | number} epoch
+ * @property {string} [resume] secret for taking the session up again
+ * @property {string} model
+ * @property {number} sample_rate
+ * @property {Record<string, any>} options in force
+ * @property {{ max_unconfirmed_ms?: number, max_frame_bytes?: number }} [limits]
+ *
+ * @typedef {object} Partial
+ * @property {"partial"} type
+ * @property {number} segment
+ * @property {number} revision
+ * @property {string} stable
+ * @property {string} unstable
+ * @property {number} start_ms
+ * @property {number} end_ms
+ * @property {string | null} [language]
+ * @property {number} lag_ms
+ *
+ * @typedef {object} Final
+ * @property {"final"} type
+ * @property {number} segment
+ * @property {string} text
+ * @property {boolean} revised
+ * @property {number} start_ms
+ * @property {number} end_ms
+ * @property {string | null} [language]
+ * @property {"endpoint" | "finalize" | "length" | "stop" | "drain"} reason
+ * @property {string} [id] of the `finalize` it answers
+ *
+ * @typedef {object} Notice an `error` or a `warning`
+ * @property {"error" | "warning"} type
+ * @property {string} code
+ * @property {string} message
+ * @property {string} [id] of the client's message that it answers
+ * @property {boolean} [retryable]
+ * @property {number} [retry_after_ms]
+ * @property {number} [from_ms] with `to_ms` the bounds of an `audio_gap`
+ * @property {number} [to_ms]
+ * @property {boolean} [local] found by this client, not said by the server
+ *
+ * @typedef {object} Done
+ * @property {"done"} type
+ * @property {number} duration_ms
+ * @property {number} segments
+ *
+ * @typedef {object} Disconnected
+ * @property {number} attempt 1, 2, 3 …: which reconnection this begins
+ * @property {number} retry_in_ms
+ * @property {number} code WebSocket close code of what was lost
+ * @property {Notice | null} error what the server said before, if it did
+ *
+ * @typedef {object} Closed
+ * @property {number} code WebSocket close code; 1006 when there was no close frame
+ * @property {boolean} opened whether the server ever said `ready`
+ * @property {Done | null} done the server's last word, if it came
+ * @property {Notice | null} error the last error, if there was one
+ */
+
+/**
+ * @param {unknown} data of a WebSocket message
+ * @returns {any} the message; null: not one
+ */
+export function parse(data) {
+  if (typeof data !== "string") return null;
+  try {
+    const message = JSON.parse(data);
+    return typeof message?.type === "string" ? message : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The protocol's rule: 4000–4499 reconnect, 4500–4999 do not.
+ * @param {number} code
+ */
+export function isRetryable(code) {
+  return code >= 4000 ? code < 4500 : code === 1001 || code === 1006 || code === 1011 || code === 1012;
+}
+
+const TIMES = ["at_ms", "start_ms", "end_ms", "from_ms", "to_ms", "duration_ms"];
+const SEGMENTS = ["segment", "segments"];
+
+/**
+ * A message of a connection that began later, in the session's own numbers.
+ * @param {any} message
+ * @param {{ samples: number, ms: number, segments: number }} base what came before the connection
+ */
+export function rebase(message, base) {
+  if (base.samples === 0 && base.segments === 0) return message;
+  const moved = { ...message };
+  const add = (/** @type {string} */ name, /** @type {number} */ amount) => {
+    if (typeof moved[name] === "number") moved[name] += amount;
+  };
+  for (const name of TIMES) add(name, base.ms);
+  for (const name of SEGMENTS) add(name, base.segments);
+  if (message.type === "confirmed") add("samples", base.samples);
+  return moved;
+}
