@@ -23,7 +23,7 @@ soak: $(VENV)/.installed-dev  ## two hours of speech through one session with th
 
 system:  ## Debian packages that a bare machine lacks (run as root)
 	apt-get update -q
-	apt-get install -y -q python3 python3-venv make
+	apt-get install -y -q python3 python3-venv make chromium libportaudio2
 
 clean:
 	rm -rf $(VENV) build dist

@@ -121,6 +121,90 @@ def transcribe(
 
 
 @app.command()
+def mic(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[FILE|-]",
+            help="Listen to a recording at its own pace, or to raw pcm_s16le mono on stdin.",
+            show_default="the microphone",
+        ),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ws://HOST:PORT", help="Server to use; without it one is started for this."
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Save at the end: NAME.srt, .vtt, .json or .txt.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Microphone: its name or number.")] = None,
+    rate: Annotated[int, typer.Option(help="Of raw audio on stdin, in Hz.")] = 16_000,
+    language: Annotated[
+        str | None, typer.Option(help="Language code or name.", show_default="auto")
+    ] = None,
+    chunk_ms: Annotated[
+        str, typer.Option(metavar="N|auto", help="Audio between partials, in ms.")
+    ] = "auto",
+    api_key: Annotated[
+        str | None,
+        typer.Option(envvar="SCRIBEWIRE_API_KEY", help="Key for the server, if it asks for one."),
+    ] = None,
+) -> None:
+    """Caption what the microphone hears, live in the terminal."""
+    if save is not None and save.suffix not in (".srt", ".vtt", ".json", ".txt"):
+        raise typer.BadParameter("must end in .srt, .vtt, .json or .txt.", param_hint="--save")
+    _check_address(url)
+    _check_chunk_ms(chunk_ms)
+
+    import asyncio
+
+    options: dict[str, Any] = {"language": language, "chunk_ms": chunk_ms, "api_key": api_key}
+    raise typer.Exit(asyncio.run(_caption(source, url, save, device, rate, options)))
+
+
+async def _caption(
+    wanted: str | None,
+    url: str | None,
+    save: Path | None,
+    device: str | None,
+    rate: int,
+    options: dict[str, Any],
+) -> int:
+    from contextlib import ExitStack
+
+    from rich.console import Console
+
+    from gateway.client import SessionError, connect
+    from gateway.client.mic import caption_live
+    from gateway.client.sources import NoAudioError, microphone, recording, standard_input
+    from gateway.errors import GatewayError
+
+    try:
+        with ExitStack() as stack:
+            match wanted:
+                case None:
+                    source = stack.enter_context(microphone(device))
+                case "-":
+                    source = standard_input(rate)
+                case path:
+                    source = recording(Path(path))
+            async with (
+                _server(url) as base_url,
+                connect(base_url, sample_rate=source.rate, **options) as session,
+            ):
+                await caption_live(session, source, Console(highlight=False), save)
+    except (NoAudioError, OSError) as error:
+        typer.echo(f"scribewire: {error}", err=True)
+        return 1
+    except (SessionError, GatewayError) as error:
+        typer.echo(f"scribewire: {error.message}", err=True)
+        return 1
+    return 0
+
+
+@app.command()
 def doctor() -> None:
     """Check that everything needed is here and works."""
     from rich.console import Console
