@@ -12,6 +12,8 @@ from engine.messages import ms_to_samples
 HYSTERESIS = 0.15
 ONSET = ms_to_samples(96)
 """Voiced audio that makes an onset: three frames; a click has fewer."""
+ONSET_WITHIN = ms_to_samples(320)
+"""It must come together in so much audio."""
 
 
 @dataclass(slots=True)
@@ -49,9 +51,8 @@ class Endpointer:
             self.silence_start = start
 
     def _follow_onset(self, start: int, samples: int, unvoiced: bool) -> None:
-        if unvoiced:
+        if unvoiced or (self._candidate is not None and start - self._candidate >= ONSET_WITHIN):
             self._candidate = None
-            return
         if self._candidate is None:
             if not self.voiced:
                 return
@@ -59,6 +60,7 @@ class Endpointer:
         self._candidate_voiced += samples if self.voiced else 0
         if self._candidate_voiced >= ONSET:
             self.speaking, self.onset, self.silence_start = True, self._candidate, None
+            self._candidate = None
 
     @property
     def silence(self) -> int:

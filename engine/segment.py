@@ -11,6 +11,7 @@ from engine.transcript import CloseReason
 
 AUTO_CHUNK = ms_to_samples(2000)
 """The chunk in which cold start and rollback count when steps come as often as they can."""
+CUT_WINDOW = ms_to_samples(5000)
 AUTO_CADENCE = ms_to_samples(500)
 """How often a segment is stepped then, while there is capacity."""
 
@@ -38,6 +39,11 @@ class StreamOptions:
     def cadence(self) -> int:
         """New audio that makes a segment due."""
         return AUTO_CADENCE if self.chunk is None else self.chunk
+
+    @property
+    def cut_window(self) -> int:
+        """A segment that is too long is cut at the quietest point of so much of its end."""
+        return min(CUT_WINDOW, self.max_segment // 4)
 
     @property
     def settle(self) -> int:
@@ -93,6 +99,8 @@ class Segment:
     revision: int = 0
     shown: str = ""
     """The last partial's text."""
+    shown_stable: str = ""
+    """The stable part of it."""
     stepping: StepKind | None = None
     """The step in flight (P6: one at most)."""
     speculative_end: int | None = None
@@ -130,7 +138,8 @@ class Segment:
 
         False: it contradicts the prefix, so it was left out. The prefix only ever grows, and
         only by tokens that were there one `StreamOptions.settle` ago in a hypothesis past the
-        cold start.
+        cold start, and short of where the segment may yet be cut for its length: words behind that
+        cut will be the next segment's.
         """
         if result.tokens[: self.prefix_length] != self.forced:
             return False
@@ -141,7 +150,8 @@ class Segment:
             self.history.popleft()
         settled, latest = self.history[0], self.history[-1]
         cold = settled.end - self.start < options.cold_chunks * options.settle
-        if settled.end <= horizon and not cold:
+        uncuttable = self.start + options.max_segment - options.cut_window
+        if settled.end <= min(horizon, uncuttable) and not cold:
             self.prefix_length = next_prefix_length(
                 self.prefix_length,
                 (latest.tokens, latest.pieces),

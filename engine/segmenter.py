@@ -15,8 +15,6 @@ from engine.vad import FRAME
 
 SPECULATE_AFTER = ms_to_samples(200)
 """Silence after which a final is begun; also the silence that a segment keeps at its end."""
-CUT_WINDOW = ms_to_samples(5000)
-"""A segment that is too long is cut at the quietest point of so much of its end."""
 FRAMES_AT_ONCE = 8
 """Frames of one stream in a pass of the detector: more would let a fast sender delay the others."""
 
@@ -59,7 +57,10 @@ class Segmenter:
         return max(self._floor, self._ear.quiet_since - self.options.vad_padding)
 
     def mark(self, reason: CloseReason, id: str | None) -> None:
-        """Closes the open segment at the end of the audio received so far."""
+        """Closes the open segment at the end of the audio received so far.
+
+        A stop or drain is the last: what is marked after it has no effect.
+        """
         self._marks.append(Mark(self.pcm.end, reason, id))
 
     def frames(self) -> list[Audio]:
@@ -67,8 +68,10 @@ class Segmenter:
 
         Only the frame before a mark may be shorter than `FRAME`. Marks already reached take effect.
         """
-        while self._marks and self._marks[0].at == self.clock:
+        while self._marks and self._marks[0].at == self.clock and not self.ended:
             self._reach(self._marks.popleft())
+        if self.ended:
+            return []
         clock = self.clock
         limit = self._marks[0].at if self._marks else self.pcm.end
         stop = min(limit, clock + FRAMES_AT_ONCE * FRAME)
@@ -102,11 +105,11 @@ class Segmenter:
 
     def _watch_silence(self) -> None:
         ear, segment, endpoint = self._ear, self.open, self.options.endpoint
-        if not ear.speaking or endpoint == 0:
+        if not ear.speaking:
             return
-        if ear.silence == 0:
-            if segment is not None:
-                segment.speculative_end = segment.speculation = None
+        if ear.silence == 0 and segment is not None:
+            segment.speculative_end = segment.speculation = None
+        if ear.silence == 0 or endpoint == 0:
             return
         long_enough = ear.silence >= min(SPECULATE_AFTER, endpoint)
         if long_enough and segment is not None and segment.speculative_end is None:
@@ -117,7 +120,7 @@ class Segmenter:
                 self._close(segment, segment.speculative_end or ear.clock, "endpoint")
 
     def _rotate(self, segment: Segment) -> None:
-        window = min(CUT_WINDOW, self.options.max_segment // 4)
+        window = self.options.cut_window
         cut = self.clock - window + quietest_point(self.pcm.read(self.clock - window, self.clock))
         rest = segment.split(cut)
         self._close(segment, cut, "length")
@@ -135,10 +138,9 @@ class Segmenter:
         self.ended = mark.reason in ("stop", "drain")
 
     def _silent(self) -> Segment:
-        """What a `finalize` without speech closes."""
-        start = max(self._floor, self.pcm.start)
+        """What a `finalize` without speech closes: all since the last segment."""
         self.segments += 1
-        return Segment(index=self.segments, start=start, speech_end=start)
+        return Segment(index=self.segments, start=self._floor, speech_end=self._floor)
 
     def _rest(self) -> None:
         ear = self._ear

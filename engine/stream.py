@@ -227,15 +227,15 @@ class Stream:
 
     def _show(self, due: Due, result: StepResult) -> None:
         segment = due.segment
-        if segment.end is not None or self._doubtful(segment, result):
+        if not self.options.partials or segment.end is not None:
+            return
+        if self._doubtful(segment, result):
             return
         if not segment.believe(result, due.end, self.options):
             return
         if result.stop == "repetition" and not segment.repetition_said:
             segment.repetition_said = True
             self.events.append(Suppressed(segment.index, "repetition", segment.start, due.end))
-        if not self.options.partials:
-            return
         assert segment.latest is not None
         stable = self._spaced(segment.prefix_text)
         text = self._spaced(segment.latest.text)
@@ -243,7 +243,7 @@ class Stream:
         if not text and not segment.revision:
             return
         segment.revision += 1
-        segment.shown = text
+        segment.shown, segment.shown_stable = text, stable
         self.events.append(
             Partial(
                 segment=segment.index,
@@ -280,13 +280,12 @@ class Stream:
             self.events.append(Suppressed(segment.index, "silence", segment.start, segment.end))
         elif result is not None:
             text = self._final_text(segment, result)
-        stable = self._spaced(segment.prefix_text)
         self._text_tail = (self._text_tail + text)[-8:]
         self.events.append(
             Final(
                 segment=segment.index,
                 text=text,
-                revised=not text.startswith(stable),
+                revised=not text.startswith(segment.shown_stable),
                 start=segment.start,
                 end=segment.end,
                 language=result.language if result is not None else None,

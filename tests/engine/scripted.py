@@ -197,6 +197,8 @@ class Playback:
 
     def _take(self, due: Due) -> StepResult | None:
         step = self.stream.take(due)
+        if due.kind is StepKind.PARTIAL:
+            assert due.end == self.heard, "a step takes all that was heard (P6)"
         assert np.array_equal(step.audio, self.scene.audio[due.segment.start : due.end])
         assert step.key == ("session", due.segment.index)
         assert step.final is (due.kind is not StepKind.PARTIAL)

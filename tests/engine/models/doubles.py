@@ -75,6 +75,7 @@ class DyingModel(OneWordASecondModel):
                 os.kill(os.getpid(), signal.SIGKILL)
             if step.key.session == "hang":
                 os.kill(os.getpid(), signal.SIGSTOP)
+                time.sleep(60)  # the signal may reach another thread first
             if step.key.session == "slow":
                 time.sleep(60)
             if step.key.session == "raise":

@@ -1,0 +1,127 @@
+"""The real detector on real speech: streams share a batch and nothing else."""
+
+import io
+import wave
+
+import numpy as np
+import pytest
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.messages import SAMPLE_RATE, Audio
+from engine.vad import FRAME, VadState, VoiceDetector
+from tests.speech import speech
+
+FRAMES = 150
+
+
+@pytest.fixture(scope="module")
+def detector() -> VoiceDetector:
+    return VoiceDetector()
+
+
+@pytest.fixture(scope="module")
+def beckett() -> Audio:
+    """The first seconds of a reading."""
+    with wave.open(io.BytesIO(speech("beckett.wav").read_bytes())) as file:
+        rate = file.getframerate()
+        pcm = np.frombuffer(file.readframes(rate * 8), np.int16).astype(np.float32) / 32768
+    audio: Audio = soxr.resample(pcm, rate, SAMPLE_RATE).astype(np.float32)
+    return audio
+
+
+def cut(audio: Audio) -> list[Audio]:
+    return [audio[at : at + FRAME] for at in range(0, len(audio) - FRAME + 1, FRAME)][:FRAMES]
+
+
+def alone(detector: VoiceDetector, frames: list[Audio]) -> list[float]:
+    """One frame at a time, one stream."""
+    state = VadState()
+    return [float(detector.probabilities([frame], [state])[0]) for frame in frames]
+
+
+def noise(loudness: float, seed: int = 1) -> Audio:
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal(FRAMES * FRAME) * loudness).astype(np.float32)
+
+
+def test_speech_is_heard(detector: VoiceDetector, beckett: Audio) -> None:
+    found = alone(detector, cut(beckett))
+
+    assert 0.3 < np.mean(np.array(found) > 0.5) < 0.8, "words and pauses"
+    assert max(found) > 0.95
+
+
+@pytest.mark.parametrize(
+    "audio",
+    [
+        np.zeros(FRAMES * FRAME, np.float32),
+        np.full(FRAMES * FRAME, 0.25, np.float32),
+        noise(1e-4),
+        noise(0.02),
+        noise(0.3),
+        np.sin(np.arange(FRAMES * FRAME) * 2 * np.pi * 50 / SAMPLE_RATE).astype(np.float32) * 0.3,
+    ],
+    ids=["zeros", "offset", "hiss", "noise", "loud noise", "hum"],
+)
+def test_what_is_no_speech_is_not_heard(detector: VoiceDetector, audio: Audio) -> None:
+    assert max(alone(detector, cut(audio))) < 0.35
+
+
+def test_a_batch_gives_bit_for_bit_what_each_stream_gives_alone(
+    detector: VoiceDetector, beckett: Audio
+) -> None:
+    streams = [cut(beckett), cut(beckett[::-1].copy()), cut(noise(0.1)), cut(beckett * 0.1)]
+
+    together = detector.listen(streams, [VadState() for _ in streams])
+
+    assert together == [alone(detector, frames) for frames in streams]
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_it_does_not_matter_how_many_frames_are_heard_at_once_nor_beside_whom(
+    detector: VoiceDetector, beckett: Audio, data: st.DataObject
+) -> None:
+    streams = [cut(beckett)[:40], cut(noise(0.2))[:40], cut(beckett[8000:])[:40]]
+    states = [VadState() for _ in streams]
+    found: list[list[float]] = [[] for _ in streams]
+    while any(len(f) < 40 for f in found):
+        counts = [data.draw(st.integers(0, min(8, 40 - len(f)))) for f in found]
+        rows = [i for i, count in enumerate(counts) if count] or [0, 1, 2]
+        asked = [streams[i][len(found[i]) : len(found[i]) + (counts[i] or 1)] for i in rows]
+        for i, heard in zip(rows, detector.listen(asked, [states[i] for i in rows]), strict=True):
+            found[i] += heard
+
+    assert found == [alone(detector, frames) for frames in streams]
+
+
+def test_the_state_is_the_streams(detector: VoiceDetector, beckett: Audio) -> None:
+    """One stream's speech is not heard by another, and the past is."""
+    speaking, silent = VadState(), VadState()
+    frames = cut(beckett)
+    zeros = [np.zeros(FRAME, np.float32) for _ in frames]
+
+    _, heard = detector.listen([frames, zeros], [speaking, silent])
+
+    assert max(heard) < 0.1
+    later = [detector.probabilities([frames[0]], [state])[0] for state in (speaking, VadState())]
+    assert later[0] != later[1]
+
+
+def test_a_short_frame_is_followed_by_silence(detector: VoiceDetector, beckett: Audio) -> None:
+    short, padded = VadState(), VadState()
+    frame = beckett[16_000:16_300]
+
+    one = detector.probabilities([frame], [short])
+    other = detector.probabilities([np.pad(frame, (0, FRAME - 300))], [padded])
+
+    assert one == other
+    assert np.array_equal(short.recurrent, padded.recurrent)
+    assert np.array_equal(short.context, padded.context)
+
+
+def test_nobody_to_listen_to(detector: VoiceDetector) -> None:
+    assert detector.listen([], []) == []
+    assert detector.listen([[]], [VadState()]) == [[]]
