@@ -97,7 +97,8 @@ class Draft:
         self._next = self._agreed + 1 if self._misses == 1 else None
 
     def _find(self, token: int) -> int | None:
-        stop = self._agreed + self.REACH + self._misses
+        # Where the model writes what the draft lacks, the draft falls behind by one a miss.
+        stop = self._agreed + self.REACH + 2 * self._misses
         for i in range(self._agreed, min(stop, len(self._tokens))):
             if self._tokens[i] == token:
                 return i

@@ -8,7 +8,8 @@ import regex
 # character a cut never splits a word. Hangul is not here: Korean puts spaces between words.
 _UNSPACED = regex.compile(
     r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-    r"\p{Extended_Pictographic}\u3000-\u303f\uff00-\uffef]"
+    r"\p{Extended_Pictographic}\p{Emoji_Modifier}\p{Regional_Indicator}\ufe0f"
+    r"\u3000-\u303f\u3099-\u309c\u30fb\u30fc\uff00-\uffef]"
 )
 _GRAPHEME = regex.compile(r"\X")
 

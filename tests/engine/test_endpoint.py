@@ -37,6 +37,7 @@ def test_two_voiced_frames_are_a_click() -> None:
 
 def test_a_doubtful_frame_neither_begins_nor_breaks_an_onset() -> None:
     assert not heard(*frames(BETWEEN, 100)).speaking
+    assert not heard(SPEECH, *frames(BETWEEN, 10), SPEECH).speaking
     ear = heard(BETWEEN, SPEECH, BETWEEN, SPEECH, BETWEEN, SPEECH)
     assert ear.speaking
     assert ear.onset == FRAME

@@ -106,6 +106,13 @@ def test_the_quietest_point_is_in_the_pause(at: int) -> None:
     assert at <= quietest_point(pcm) <= at + pause
 
 
+def test_a_short_pause_is_cut_in_its_middle() -> None:
+    pcm = noise(SAMPLE_RATE)
+    pcm[8000:8960] = 0
+
+    assert quietest_point(pcm) == 8480
+
+
 def test_of_two_pauses_the_quieter_is_taken() -> None:
     pcm = noise(5 * SAMPLE_RATE)
     pcm[10_000:14_000] *= 0.1

@@ -94,29 +94,6 @@ def test_a_step_is_due_with_each_chunk_of_speech() -> None:
     assert all(2 * S <= b - a <= 2 * S + 1600 + 512 for a, b in pairwise([0, *ends]))
 
 
-def test_a_longer_cadence_is_kept_when_there_is_no_capacity() -> None:
-    play = Playback(Scene("w " * 30))
-    play.stream.push(play.scene.audio)
-    dues = []
-    while frames := play.stream.frames():
-        for frame in frames:
-            play.stream.hear(0.9, len(frame))
-        dues += play.stream.due(5 * S)
-
-    assert dues[0].end >= 5 * S
-    assert dues[0].new == dues[0].end
-
-
-def test_a_segment_is_in_one_step_at_a_time_and_the_next_takes_all_that_came_meanwhile() -> None:
-    play = Playback(Scene("w " * 60), delay=lambda: 60)
-    play.play()
-
-    starts = [taken.heard for taken in play.taken]
-    assert len(starts) > 1
-    assert all(b - a > 5 * S for a, b in pairwise(starts)), "none while one is in flight"
-    assert all(taken.due.end == taken.heard for taken in play.taken)
-
-
 def test_nothing_is_due_while_a_step_is_in_flight_and_then_the_final_is() -> None:
     play = Playback(Scene("w " * 30, 5000), delay=lambda: 10**9)
     for until_ms in (9000, None):  # still open, closed

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -123,3 +124,26 @@ def test_options_may_change_while_speaking() -> None:
     assert play.stream.options == replace(OPTIONS, language="en", partials=False, endpoint=0)
     assert play.finals == []
     assert len(play.partials) == 2
+
+
+def test_a_longer_cadence_is_kept_when_there_is_no_capacity() -> None:
+    play = Playback(Scene("w " * 30))
+    play.stream.push(play.scene.audio)
+    dues = []
+    while frames := play.stream.frames():
+        for frame in frames:
+            play.stream.hear(0.9, len(frame))
+        dues += play.stream.due(5 * S)
+
+    assert dues[0].end >= 5 * S
+    assert dues[0].new == dues[0].end
+
+
+def test_a_segment_is_in_one_step_at_a_time_and_the_next_takes_all_that_came_meanwhile() -> None:
+    play = Playback(Scene("w " * 60), delay=lambda: 60)
+    play.play()
+
+    starts = [taken.heard for taken in play.taken]
+    assert len(starts) > 1
+    assert all(b - a > 5 * S for a, b in pairwise(starts)), "none while one is in flight"
+    assert all(taken.due.end == taken.heard for taken in play.taken)

@@ -108,6 +108,7 @@ def test_the_state_is_the_streams(detector: VoiceDetector, beckett: Audio) -> No
     assert max(heard) < 0.1
     later = [detector.probabilities([frames[0]], [state])[0] for state in (speaking, VadState())]
     assert later[0] != later[1]
+    assert np.array_equal(speaking.context, frames[0][-64:]), "the next frame's context"
 
 
 def test_a_short_frame_is_followed_by_silence(detector: VoiceDetector, beckett: Audio) -> None:

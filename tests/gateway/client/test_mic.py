@@ -105,7 +105,8 @@ def test_the_level_is_in_db_below_full_scale(frame: bytes, level: float) -> None
 async def test_raw_audio_on_standard_input_is_captioned(server: Server) -> None:
     audio = pcm16("beckett.wav")[0][: 32_000 * 4 + 1]  # ends with half a sample
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", "from gateway.cli import main; main()", "mic", "-", "--url", server.ws,
+        sys.executable, "-c", "from gateway.cli import main; main()",
+        "mic", "-", "--url", server.ws,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     output, _ = await asyncio.wait_for(process.communicate(audio), 30)
