@@ -1,7 +1,8 @@
 /** What went wrong, in plain words that say what to do. */
 
-/** @typedef {import("./scribewire.js").Notice} Notice */
-/** @typedef {import("./scribewire.js").Closed} Closed */
+/** @typedef {import("./protocol.js").Notice} Notice */
+/** @typedef {import("./protocol.js").Disconnected} Disconnected */
+/** @typedef {import("./view.js").Kind} Kind */
 
 const UNREACHABLE =
   "The server cannot be reached. Check that it is running and that the network is there, then try again.";
@@ -22,25 +23,39 @@ const ERRORS = {
   internal: "Something went wrong on the server. Try again {when}.",
   connect_timeout: "The server does not answer. Check that it is running, then try again.",
   connection_lost: "The connection was lost. Check the network, then press the button to go on.",
-  uplink_slow: "The network is too slow for live audio. Find a better connection, then press the button to go on.",
+  uplink_slow: "The network or the server is too slow for live audio. Find a better connection, then press the button to go on.",
   stop_timeout: "The server did not finish the last words in time; they may be missing.",
 };
 
 /** @type {Record<string, string>} */
 const WARNINGS = {
   overloaded: "The server is busy: captions come less often for now.",
-  audio_gap: "Some audio was lost on the way; words may be missing here.",
+  audio_gap: "The connection was away for too long: {seconds} s of audio had to be dropped, and their words are missing.",
+  ignored_option: "This server's model takes no words to expect; they have no effect.",
   clipped: "The microphone is too loud. Move back a little or turn it down.",
 };
 
-/** @type {Record<string, string>} by name of the DOMException */
-const MICROPHONE = {
-  NotAllowedError:
-    "The microphone is not allowed. Allow it for this page in the address bar or the browser's settings, then press the button again.",
-  NotFoundError: "No microphone was found. Connect one, then press the button again.",
-  NotReadableError: "The microphone is in use or switched off. Close other programs that use it, then press the button again.",
-  NetworkError: UNREACHABLE,
-  SecurityError: "Browsers give the microphone only to https pages and to localhost. Open this page at one of those.",
+/** @type {Record<Kind, Record<string, string>>} by name of the DOMException */
+const SOURCES = {
+  microphone: {
+    NotAllowedError:
+      "The microphone is not allowed. Allow it for this page in the address bar or the browser's settings, then press the button again.",
+    NotFoundError: "No microphone was found. Connect one, then press the button again.",
+    NotReadableError:
+      "The microphone is in use or switched off. Close other programs that use it, then press the button again.",
+    NetworkError: UNREACHABLE,
+    SecurityError: "Browsers give the microphone only to https pages and to localhost. Open this page at one of those.",
+  },
+  tab: {
+    NotAllowedError: "No tab was chosen. Press Tab again and choose one.",
+    NotFoundError: "What was chosen shares no sound. Choose a tab, and switch on “Also share tab audio”.",
+    NetworkError: UNREACHABLE,
+  },
+  file: {
+    EncodingError: "This browser finds no sound in the file that it can play. Try WAV, MP3, M4A, Ogg or WebM.",
+    NotReadableError: "The file cannot be read. Check that it is still there, then open it again.",
+    QuotaExceededError: "The file is too large for this page. Use `scribewire transcribe` for it.",
+  },
 };
 
 /** @param {Notice} error */
@@ -49,14 +64,29 @@ export function adviseError({ code, message, retry_after_ms: waitMs }) {
 }
 
 /** @param {Notice} warning */
-export function adviseWarning({ code, message }) {
-  return WARNINGS[code] ?? `The server said: ${message || code}`;
+export function adviseWarning({ code, message, from_ms: from = 0, to_ms: to = 0 }) {
+  const lost = String(Math.max(1, Math.round((to - from) / 1000)));
+  return (WARNINGS[code] ?? `The server said: ${message || code}`).replace("{seconds}", lost);
 }
 
-/** @param {unknown} error what opening the microphone threw */
-export function adviseMicrophone(error) {
+/**
+ * @param {Disconnected} disconnected
+ * @param {Kind} kind
+ */
+export function adviseDisconnected({ attempt, retry_in_ms: retryInMs, error }, kind) {
+  const why = error?.code === "shutting_down" ? "The server is restarting" : "The connection was lost";
+  const kept = kind === "file" ? "" : " What is said meanwhile is kept.";
+  return `${why}. Trying again${attempt > 1 ? ` ${when(retryInMs)}` : ""}.${kept}`;
+}
+
+/**
+ * @param {Kind} kind
+ * @param {unknown} error what opening the source threw
+ */
+export function adviseSource(kind, error) {
   const { name, message } = /** @type {Error} */ (error);
-  return MICROPHONE[name] ?? `The microphone could not be started (${message || name}). Try another browser or microphone.`;
+  const what = { microphone: "microphone", tab: "tab's audio", file: "file" }[kind];
+  return SOURCES[kind][name] ?? `The ${what} could not be opened (${message || name}). Try another browser.`;
 }
 
 /** @param {number} code close code of a connection that ended without an error message */

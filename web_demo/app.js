@@ -1,120 +1,137 @@
-/** The page: one button, the microphone behind it, captions above it. */
+/** The page: a microphone, a tab or a file, and captions above. */
 
-import { adviseClose, adviseError, adviseMicrophone, adviseUnreachable, adviseWarning } from "/static/advice.js";
-import { Captions, formatClock } from "/static/captions.js";
-import { Microphone } from "/static/microphone.js";
-import { ScribewireSession } from "/static/scribewire.js";
+import {
+  adviseClose, adviseDisconnected, adviseError, adviseSource, adviseUnreachable, adviseWarning,
+} from "./advice.js";
+import { Captions, formatClock } from "./captions.js";
+import { Capture } from "./capture.js";
+import { Recording } from "./recording.js";
+import { Settings } from "./settings.js";
+import { TranscriptTools } from "./transcript-tools.js";
+import { byId, languageName, say, showFacts, showLevel, showProgress, showState, tellsTrouble } from "./view.js";
 
-/** @typedef {import("./scribewire.js").Closed} Closed */
-/** @typedef {import("./scribewire.js").Done} Done */
-/** @typedef {"idle" | "microphone" | "connecting" | "listening" | "stopping" | "done" | "failed"} PageState */
+/** @typedef {import("./protocol.js").Closed} Closed */
+/** @typedef {import("./protocol.js").Done} Done */
+/** @typedef {import("./view.js").Kind} Kind */
+/** @typedef {import("./view.js").PageState} PageState */
 
-/** @type {Record<PageState, string>} */
-const STATES = {
-  idle: "Ready",
-  microphone: "Asking for the microphone",
-  connecting: "Connecting",
-  listening: "Listening",
-  stopping: "Finishing",
-  done: "Done",
-  failed: "Stopped",
-};
-/** Session options that the page's own address may carry, e.g. `/?language=de`. */
-const ADDRESS_OPTIONS = ["language", "context", "chunk_ms", "endpoint_ms", "max_segment_ms", "vad_threshold"];
-const DEAD_SILENCE_FRAMES = 40; // about 4 s of digital zeros: a muted or wrong input
-const QUIETEST_DB = -60;
-const UNDO_MS = 10_000;
+const BEHIND_MS = 5_000; // unsent audio of which the page tells
 
-/** @param {string} id */
-const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
-const startButton = byId("start");
-const copyButton = /** @type {HTMLButtonElement} */ (byId("copy"));
-const clearButton = /** @type {HTMLButtonElement} */ (byId("clear"));
 const captions = new Captions(byId("transcript"));
+const settings = new Settings(/** @type {HTMLFormElement} */ (byId("settings-form")));
+const filePicker = /** @type {HTMLInputElement} */ (byId("file-picker"));
+new TranscriptTools(captions);
 
 /** @type {PageState} */
 let pageState = "idle";
-/**
- * One press of start until its end; null between.
- * @type {{ microphone?: Microphone, session?: ScribewireSession, cancelled: boolean } | null}
- */
-let run = null;
+/** @type {Recording | null} */
+let recording = null;
 /** @type {WakeLockSentinel | null} */
 let wakeLock = null;
-/** @type {(() => void) | null} */
-let undoClear = null;
 
-startButton.addEventListener("click", () => (run === null ? start() : stop()));
-copyButton.addEventListener("click", copy);
-clearButton.addEventListener("click", clear);
+byId("start").addEventListener("click", () => (recording === null ? start("microphone") : stop()));
+byId("open-tab").addEventListener("click", () => start("tab"));
+byId("open-tab").hidden = !Capture.hasTabs;
+byId("open-file").addEventListener("click", () => filePicker.click());
+filePicker.addEventListener("change", () => {
+  const [file] = filePicker.files ?? [];
+  filePicker.value = ""; // so that the same file may be chosen again
+  if (file) start("file", file);
+});
 byId("follow").addEventListener("click", () => captions.follow());
 captions.addEventListener("following", (event) => {
   byId("follow").hidden = /** @type {CustomEvent<boolean>} */ (event).detail;
 });
-captions.addEventListener("changed", showWhatIsThere);
+captions.addEventListener("changed", showWelcome);
+settings.addEventListener("changed", (event) => {
+  recording?.session?.configure(/** @type {CustomEvent} */ (event).detail);
+});
 // The system takes the wake lock away whenever the page is hidden.
 document.addEventListener("visibilitychange", () => {
-  if (run !== null && document.visibilityState === "visible") keepScreenOn();
+  if (recording !== null && document.visibilityState === "visible") keepScreenOn();
 });
+acceptDrops();
 
-async function start() {
-  const mine = (run = { cancelled: false });
-  enter("microphone");
-  say("");
-  showFacts({ language: "–", model: "–", lag: "–", elapsed: "–" });
-  let microphone;
-  try {
-    microphone = await Microphone.open();
-  } catch (error) {
-    if (!mine.cancelled) fail(adviseMicrophone(error));
+/**
+ * @param {Kind} kind
+ * @param {File} [file]
+ */
+function start(kind, file) {
+  if (recording !== null) {
+    say("Stop what is running first, then open the file again.", "warning");
     return;
   }
-  if (mine.cancelled) return microphone.close();
-
-  const session = new ScribewireSession({ sampleRate: microphone.sampleRate, options: addressOptions() });
-  Object.assign(mine, { microphone, session });
-  captions.begin();
-  captions.follow();
-  listenTo(session);
-  listenToMicrophone(microphone, session);
-  enter("connecting");
-  session.connect();
-  keepScreenOn();
+  const mine = (recording = new Recording(kind, settings.options, file));
+  say(file ? file.name : "");
+  showFacts({ language: "–", model: "–", lag: "–", elapsed: "–", "lag-label": file ? "Speed" : "Delay" });
+  showProgress(0);
+  mine.addEventListener("began", () => {
+    captions.begin();
+    captions.follow();
+    listenToServer(mine);
+    enter("connecting");
+    keepScreenOn();
+  });
+  mine.addEventListener("failed", (event) => {
+    fail(adviseSource(kind, /** @type {CustomEvent} */ (event).detail));
+  });
+  listenToSource(mine);
+  enter("asking");
+  mine.start();
 }
 
-async function stop() {
-  if (run === null || pageState === "stopping") return;
-  const { microphone, session } = run;
-  if (microphone === undefined || session === undefined) {
-    run.cancelled = true; // still waiting for the browser's question about the microphone
-    run = null;
+function stop() {
+  if (recording === null || pageState === "stopping") return;
+  const { session } = recording;
+  recording.stop();
+  if (session === null) {
+    recording = null;
+    say("");
     enter("idle");
-    return;
+  } else if (pageState === "reconnecting" && session.state === "stopping") {
+    session.close(); // pressed again: the connection is not waited for any more
+  } else {
+    showLevel(0, 0);
+    if (pageState !== "reconnecting") enter("stopping");
+    else say("Waiting for the connection, to send the rest. Press again to end without it.", "warning");
   }
-  enter("stopping");
-  await microphone.close(); // first: its last frame belongs to what is sent
-  showLevel(0, 0);
-  await session.stop();
 }
 
-/** @param {ScribewireSession} session */
-function listenTo(session) {
+/** @param {Recording} mine with a session */
+function listenToServer(mine) {
+  const session = /** @type {NonNullable<Recording["session"]>} */ (mine.session);
+  const goOn = () => enter(session.state === "stopping" ? "stopping" : "listening");
   /** @type {Record<string, (message: any) => void>} */
   const on = {
-    ready: ({ model, language }) => {
+    ready: ({ model, options }) => {
       document.body.classList.remove("fresh");
-      showFacts({ model, language: languageName(language) });
-      if (pageState === "connecting") enter("listening");
+      showFacts({ model, language: languageName(options.language) });
+      if (pageState === "connecting") goOn();
     },
     speech_started: () => captions.hearing(),
     speech_ended: () => captions.silent(),
     partial: (partial) => {
       captions.showPartial(partial);
-      showFacts({ lag: `${(partial.lag_ms / 1000).toFixed(1)} s` });
+      if (mine.kind !== "file") showFacts({ lag: seconds(session.audioMs - partial.end_ms) });
       if (partial.language) showFacts({ language: languageName(partial.language) });
     },
     suppressed: ({ segment }) => captions.suppress(segment),
     final: (final) => captions.addFinal(final),
+    confirmed: () => {
+      captions.settle(session.confirmedMs);
+      if (mine.kind !== "file") return;
+      showProgress(mine.progress);
+      showFacts({ lag: `${mine.speed.toFixed(1)} ×`, elapsed: formatClock(session.confirmedMs) });
+    },
+    disconnected: (disconnected) => {
+      captions.interrupt();
+      enter("reconnecting");
+      say(adviseDisconnected(disconnected, mine.kind), "warning");
+    },
+    reconnected: () => {
+      say("Connected again. Nothing was lost.");
+      goOn();
+    },
     warning: (warning) => say(adviseWarning(warning), "warning"),
     error: (error) => say(adviseError(error), "error"),
     closed: (closed) => onClosed(closed),
@@ -124,52 +141,56 @@ function listenTo(session) {
   }
 }
 
-/**
- * @param {Microphone} microphone
- * @param {ScribewireSession} session
- */
-function listenToMicrophone(microphone, session) {
-  let heardSamples = 0;
-  let deadFrames = 0;
+/** @param {Recording} mine */
+function listenToSource(mine) {
   let interrupted = false;
-  microphone.addEventListener("frame", (event) => {
-    const { samples, rms, peak } = /** @type {CustomEvent} */ (event).detail;
-    if (session.state === "closed") return;
-    session.sendAudio(samples);
-    heardSamples += samples.length;
+  let behind = false;
+  let catchingUp = true; // what was kept while there was no connection
+  mine.addEventListener("frame", (event) => {
+    const { rms, peak } = /** @type {CustomEvent} */ (event).detail;
+    const session = /** @type {NonNullable<Recording["session"]>} */ (mine.session);
     showLevel(rms, peak);
-    showFacts({ elapsed: formatClock((heardSamples * 1000) / microphone.sampleRate) });
-    deadFrames = peak === 0 ? deadFrames + 1 : 0;
-    if (deadFrames === DEAD_SILENCE_FRAMES) {
-      say("The microphone gives no sound at all. Is it muted, or is another one meant?", "warning");
+    showFacts({ elapsed: formatClock(session.audioMs) });
+    if (!session.connected || session.unsentMs < BEHIND_MS / 5) catchingUp = !session.connected;
+    if (catchingUp) return;
+    if (session.unsentMs > BEHIND_MS) {
+      behind = true;
+      showFacts({ lag: seconds(session.unsentMs) });
+      say(`The network is slow: captions come ${Math.round(session.unsentMs / 1000)} s late for now.`, "warning");
+    } else if (behind && session.unsentMs < BEHIND_MS / 5) {
+      behind = false;
+      say("");
     }
   });
-  microphone.addEventListener("interrupted", () => {
-    interrupted = true;
-    say("The microphone is paused by the system, perhaps by a call or a mute key.", "warning");
+  mine.addEventListener("dead", () => {
+    const what = mine.kind === "tab" ? "The tab plays" : "The microphone gives";
+    say(`${what} no sound at all. Is it muted, or is another one meant?`, "warning");
   });
-  microphone.addEventListener("resumed", () => {
+  mine.addEventListener("interrupted", () => {
+    interrupted = true;
+    say("The audio is paused by the system, perhaps by a call or a mute key.", "warning");
+  });
+  mine.addEventListener("resumed", () => {
     if (interrupted) say("");
     interrupted = false;
   });
-  microphone.addEventListener("ended", () => {
+  mine.addEventListener("ended", () => {
     stop();
-    say("The microphone was disconnected. Connect it again, then press the button.", "error");
+    if (mine.kind === "tab") say("The tab is not shared any more.");
+    else say("The microphone was disconnected. Connect it again, then press the button.", "error");
   });
 }
 
 /** @param {Closed} closed */
 async function onClosed({ code, opened, done, error }) {
-  const microphone = run?.microphone;
-  run = null;
+  recording = null;
   captions.breakOff();
-  microphone?.close();
   showLevel(0, 0);
   wakeLock?.release();
   wakeLock = null;
   if (done !== null) {
     enter("done");
-    if (byId("status").dataset.kind !== "error") say(summary(done), "info");
+    if (!tellsTrouble()) say(summary(done));
   } else if (error !== null) {
     fail(adviseError(error));
   } else if (opened) {
@@ -177,7 +198,7 @@ async function onClosed({ code, opened, done, error }) {
   } else {
     fail("The server cannot be reached.");
     const advice = await adviseUnreachable();
-    if (run === null) say(advice, "error");
+    if (recording === null) say(advice, "error");
   }
 }
 
@@ -189,7 +210,7 @@ function summary({ duration_ms: durationMs, segments }) {
 
 /** @param {string} advice */
 function fail(advice) {
-  run = null;
+  recording = null;
   enter("failed");
   say(advice, "error");
 }
@@ -197,102 +218,35 @@ function fail(advice) {
 /** @param {PageState} state */
 function enter(state) {
   pageState = state;
-  const running = state !== "idle" && state !== "done" && state !== "failed";
-  byId("state").textContent = STATES[state];
-  byId("state").dataset.state = state;
-  document.body.classList.toggle("running", running);
-  startButton.setAttribute("aria-pressed", String(running));
-  startButton.setAttribute("aria-disabled", String(state === "stopping"));
-  startButton.title = running ? "Stop" : "Start";
-  showWhatIsThere();
+  showState(state, recording?.kind ?? "microphone");
+  showWelcome();
 }
 
-/**
- * The status line.
- * @param {string} text
- * @param {"info" | "warning" | "error"} [kind]
- */
-function say(text, kind = "info") {
-  byId("status").textContent = text;
-  byId("status").dataset.kind = kind;
+function showWelcome() {
+  byId("welcome").hidden = !captions.empty || !byId("partial").hidden || recording !== null;
 }
 
-/** @param {Record<string, string>} facts text by id */
-function showFacts(facts) {
-  for (const [id, text] of Object.entries(facts)) byId(id).textContent = text;
-}
-
-/**
- * @param {number} rms
- * @param {number} peak
- */
-function showLevel(rms, peak) {
-  const share = (/** @type {number} */ amplitude) => {
-    const db = 20 * Math.log10(Math.max(amplitude, 1e-6));
-    return Math.min(1, Math.max(0, 1 - db / QUIETEST_DB));
-  };
-  byId("level").style.transform = `scaleX(${share(rms).toFixed(3)})`;
-  byId("peak").style.left = `${(share(peak) * 100).toFixed(1)}%`;
-  byId("peak").classList.toggle("hot", peak > 0.98);
-  byId("halo").style.transform = `scale(${(1 + 0.7 * share(rms)).toFixed(3)})`;
-}
-
-function showWhatIsThere() {
-  byId("welcome").hidden = !captions.empty || !byId("partial").hidden || run !== null;
-  copyButton.disabled = captions.empty;
-  clearButton.disabled = captions.empty && undoClear === null;
-}
-
-async function copy() {
-  try {
-    await navigator.clipboard.writeText(captions.text);
-    flash(copyButton, "Copied");
-  } catch {
-    say("The browser did not allow copying. Select the text and copy it by hand.", "warning");
-  }
-}
-
-function clear() {
-  if (undoClear !== null) return undoClear();
-  const putBack = captions.clear();
-  const end = () => {
-    clearTimeout(timer);
-    undoClear = null;
-    clearButton.textContent = "Clear";
-    showWhatIsThere();
-  };
-  const timer = setTimeout(end, UNDO_MS);
-  undoClear = () => {
-    putBack();
-    end();
-  };
-  clearButton.textContent = "Undo";
-  showWhatIsThere();
-}
-
-/**
- * @param {HTMLElement} button
- * @param {string} text
- */
-function flash(button, text) {
-  const usual = (button.dataset.usual ??= button.textContent ?? "");
-  button.textContent = text;
-  setTimeout(() => (button.textContent = usual), 1500);
-}
-
-/** @param {string | null | undefined} language a code, a name, or nothing yet */
-function languageName(language) {
-  if (!language || language === "auto") return "Automatic";
-  try {
-    return new Intl.DisplayNames(["en"], { type: "language" }).of(language) ?? language;
-  } catch {
-    return language; // not a code: a name already
-  }
-}
-
-function addressOptions() {
-  const given = new URLSearchParams(location.search);
-  return Object.fromEntries([...given].filter(([name]) => ADDRESS_OPTIONS.includes(name)));
+/** Files may be dropped anywhere on the page. */
+function acceptDrops() {
+  let depth = 0; // enter and leave come for each element on the way
+  const isFile = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files") ?? false;
+  const show = (/** @type {boolean} */ shown) => document.body.classList.toggle("dropping", shown);
+  addEventListener("dragenter", (event) => {
+    if (isFile(event)) show((depth += 1) > 0);
+  });
+  addEventListener("dragleave", (event) => {
+    if (isFile(event)) show((depth = Math.max(0, depth - 1)) > 0);
+  });
+  addEventListener("dragover", (event) => {
+    if (isFile(event)) event.preventDefault(); // else the browser would open it
+  });
+  addEventListener("drop", (event) => {
+    if (!isFile(event)) return;
+    event.preventDefault();
+    show((depth = 0) > 0);
+    const [file] = event.dataTransfer?.files ?? [];
+    if (file) start("file", file);
+  });
 }
 
 async function keepScreenOn() {
@@ -301,4 +255,9 @@ async function keepScreenOn() {
   } catch {
     wakeLock = null; // battery saver: captions go on, the screen may dim
   }
+}
+
+/** @param {number} ms */
+function seconds(ms) {
+  return `${(Math.max(0, ms) / 1000).toFixed(1)} s`;
 }

@@ -1,7 +1,8 @@
 /** The transcript on the page. Recognised text enters as text nodes only. */
 
-/** @typedef {import("./scribewire.js").Partial} Partial */
-/** @typedef {import("./scribewire.js").Final} Final */
+/** @typedef {import("./protocol.js").Partial} Partial */
+/** @typedef {import("./protocol.js").Final} Final */
+/** @typedef {import("./exports.js").Cue} Cue */
 
 const AT_END_PX = 24;
 
@@ -11,14 +12,20 @@ export class Captions extends EventTarget {
   #partial;
   #stable;
   #unstable;
+  /** What has been said for good, on one time line over all recordings. @type {Cue[]} */
+  #cues = [];
+  /** Where this recording begins on that line. */
+  #beginMs = 0;
   /** Whether the newest words are kept in view. The reader's scrolling decides. */
   #following = true;
-  /** The segment that `#partial` shows; 0: none. */
+  /** The segment that `#partial` shows; 0: none, or words of a lost connection. */
   #segment = 0;
   #revision = 0;
   /** Segments up to this one are settled: late partials of theirs are not shown. */
   #settled = 0;
   #language = "";
+  /** Of the words in `#partial`. */
+  #times = { start_ms: 0, end_ms: 0 };
 
   /** @param {HTMLElement} scroller holds `#finals` and `#partial` */
   constructor(scroller) {
@@ -38,20 +45,16 @@ export class Captions extends EventTarget {
     return this.#finals.childElementCount === 0;
   }
 
-  /** The finals as plain text: a line per caption, one that was cut for its length joined again. */
-  get text() {
-    let text = "";
-    for (const line of this.#finals.querySelectorAll(".line")) {
-      text += line.querySelector(".text")?.textContent;
-      if (!line.matches(".cut")) text = `${text.trim()}\n`;
-    }
-    return text.replace(/\n\s+/g, "\n").trim();
+  /** @returns {readonly Cue[]} */
+  get cues() {
+    return this.#cues;
   }
 
-  /** Makes ready for a new session, whose segments and times begin anew. */
+  /** Makes ready for a new recording, whose segments and times begin anew. */
   begin() {
-    this.#segment = this.#revision = this.#settled = 0;
+    this.#settled = 0;
     this.#withdraw();
+    this.#beginMs = this.#cues.at(-1)?.end_ms ?? 0;
     if (this.empty || this.#finals.lastElementChild?.matches(".pause")) return;
     const pause = element("p", "pause");
     pause.append(new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
@@ -66,17 +69,19 @@ export class Captions extends EventTarget {
 
   /** Speech ended; without words nothing stays on show. */
   silent() {
-    if (this.#segment === 0) this.#withdraw();
+    if (this.#segment === 0 && this.#words === "") this.#withdraw();
   }
 
   /** @param {Partial} partial */
-  showPartial({ segment, revision, stable, unstable, language }) {
+  showPartial({ segment, revision, stable, unstable, language, start_ms, end_ms }) {
     if (segment <= this.#settled) return;
     if (segment === this.#segment && revision <= this.#revision) return;
     this.#segment = segment;
     this.#revision = revision;
     this.#language = language ?? "";
+    this.#times = { start_ms, end_ms };
     this.#partial.lang = this.#language;
+    this.#partial.classList.remove("interrupted");
     this.#stable.textContent = stable.trimStart();
     this.#unstable.textContent = stable.trim() ? unstable : unstable.trimStart();
     this.#partial.hidden = false;
@@ -85,14 +90,12 @@ export class Captions extends EventTarget {
   }
 
   /** @param {Final} final */
-  addFinal({ segment, text, start_ms: startMs, language, reason }) {
+  addFinal({ segment, text, start_ms, end_ms, language, reason }) {
     this.#settled = Math.max(this.#settled, segment);
     if (this.#segment <= segment) this.#withdraw();
     if (text.trim() === "") return;
-    const line = this.#line(text, startMs, language ?? "");
+    const line = this.#add(text, { start_ms, end_ms }, language ?? "", reason === "length");
     line.dataset.segment = String(segment);
-    line.classList.toggle("cut", reason === "length");
-    this.#finals.append(line);
     this.#keepUp();
     this.#changed();
   }
@@ -105,25 +108,42 @@ export class Captions extends EventTarget {
     if (segment === this.#segment || this.#segment === 0) this.#withdraw();
   }
 
+  /** The connection was lost: the words without a final will come again, perhaps otherwise. */
+  interrupt() {
+    this.#segment = this.#revision = 0;
+    this.#partial.classList.add("interrupted");
+    if (this.#words === "") this.#withdraw();
+  }
+
+  /**
+   * Nothing more will come for the audio before `ms`.
+   * @param {number} ms
+   */
+  settle(ms) {
+    if (this.#segment === 0 && this.#words !== "" && ms >= this.#times.end_ms) this.#withdraw();
+  }
+
   /** The session ended early: words without a final are kept, and marked. */
   breakOff() {
-    const text = `${this.#stable.textContent}${this.#unstable.textContent}`;
-    if (text.trim()) {
-      const line = this.#line(text, null, this.#language);
+    const words = this.#words;
+    if (words.trim()) {
+      const line = this.#add(words, this.#times, this.#language, false);
       line.classList.add("unfinished");
       line.title = "The connection ended before this was final.";
-      this.#finals.append(line);
     }
     this.#withdraw();
   }
 
   /** @returns {() => void} puts back what was cleared */
   clear() {
-    const cleared = [...this.#finals.childNodes];
+    const lines = [...this.#finals.childNodes];
+    const cues = this.#cues;
     this.#finals.replaceChildren();
+    this.#cues = [];
     this.#changed();
     return () => {
-      this.#finals.prepend(...cleared);
+      this.#finals.prepend(...lines);
+      this.#cues.unshift(...cues);
       this.follow();
       this.#changed();
     };
@@ -135,32 +155,39 @@ export class Captions extends EventTarget {
     this.#keepUp();
   }
 
+  /** What `#partial` shows. */
+  get #words() {
+    return `${this.#stable.textContent}${this.#unstable.textContent}`;
+  }
+
   #withdraw() {
     this.#segment = 0;
     this.#revision = 0;
     this.#stable.textContent = "";
     this.#unstable.textContent = "";
+    this.#partial.classList.remove("interrupted");
     this.#partial.hidden = true;
     this.#changed();
   }
 
   /**
    * @param {string} text
-   * @param {number | null} startMs
+   * @param {{ start_ms: number, end_ms: number }} times
    * @param {string} language
+   * @param {boolean} cut
    */
-  #line(text, startMs, language) {
+  #add(text, { start_ms, end_ms }, language, cut) {
     const line = element("p", "line");
     const time = element("time", "time");
     const words = element("span", "text");
     line.dir = "auto";
     line.lang = language;
-    if (startMs !== null) {
-      time.append(formatClock(startMs));
-      time.setAttribute("datetime", `PT${(startMs / 1000).toFixed(1)}S`);
-    }
-    words.append(text.trimStart());
-    line.append(time, words);
+    time.append(formatClock(start_ms));
+    time.setAttribute("datetime", `PT${(start_ms / 1000).toFixed(1)}S`);
+    words.append(text.trim());
+    line.append(time, " ", words);
+    this.#finals.append(line);
+    this.#cues.push({ text, start_ms: this.#beginMs + start_ms, end_ms: this.#beginMs + end_ms, cut });
     return line;
   }
 

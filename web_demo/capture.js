@@ -1,14 +1,15 @@
 /**
- * The microphone as mono 16-bit frames at the device's own rate.
+ * Live audio, a microphone's or a tab's, as mono 16-bit frames.
  *
  * Events: `frame` (detail `{ samples: Int16Array, rms, peak }`, about ten a second),
- * `ended` (the device is gone), `interrupted` and `resumed` (the system took it away for a while).
+ * `ended` (the device or tab is gone), `interrupted` and `resumed` (the system took it away for a while).
  */
 
+const SAMPLE_RATE = 16_000; // what the models hear: a third of the upload of 48 kHz
 const MAX_SAMPLE_RATE = 96_000; // the most the gateway takes
 const FLUSH_TIMEOUT_MS = 500;
 
-export class Microphone extends EventTarget {
+export class Capture extends EventTarget {
   #stream;
   #context;
   #node;
@@ -18,46 +19,59 @@ export class Microphone extends EventTarget {
 
   /**
    * Asks for the microphone and begins to capture.
-   * @returns {Promise<Microphone>}
+   * @returns {Promise<Capture>}
    * @throws {DOMException} by name: NotAllowedError, NotFoundError, NotReadableError, SecurityError,
    *   NetworkError (the worklet's file could not be had) …
    */
-  static async open() {
+  static async microphone() {
     // `mediaDevices` is missing on pages that are neither https nor localhost.
     if (!navigator.mediaDevices?.getUserMedia) {
       throw new DOMException("The microphone needs https or localhost.", "SecurityError");
     }
-    const stream = await navigator.mediaDevices.getUserMedia({
-      // Recognition does better on what was said than on what a call's filters leave of it.
-      audio: { channelCount: 1, autoGainControl: true, echoCancellation: false, noiseSuppression: false },
-    });
-    /** @type {AudioContext | undefined} */
-    let context;
-    try {
-      context = new AudioContext({ latencyHint: "interactive" });
-      if (context.sampleRate > MAX_SAMPLE_RATE) {
-        await context.close();
-        context = new AudioContext({ sampleRate: 48_000 });
-      }
-      await loadWorklet(context);
-      await context.resume();
-      return new Microphone(stream, context);
-    } catch (error) {
+    return open(
+      await navigator.mediaDevices.getUserMedia({
+        // Recognition does better on what was said than on what a call's filters leave of it.
+        audio: { channelCount: 1, autoGainControl: true, echoCancellation: false, noiseSuppression: false },
+      }),
+    );
+  }
+
+  /** Whether this browser can give a tab's audio at all; phones cannot. */
+  static get hasTabs() {
+    return typeof navigator.mediaDevices?.getDisplayMedia === "function";
+  }
+
+  /**
+   * Asks for a tab and begins to capture its audio, which stays audible.
+   * @returns {Promise<Capture>}
+   * @throws {DOMException} as `microphone` does; NotFoundError: what was chosen shares no audio
+   */
+  static async tab() {
+    // Browsers refuse audio alone; the picture is asked for as small as can be, and not looked at.
+    const wish = {
+      audio: { suppressLocalAudioPlayback: false, echoCancellation: false, noiseSuppression: false },
+      video: { width: 16, height: 16, frameRate: 1 },
+      selfBrowserSurface: "exclude",
+      systemAudio: "include",
+    };
+    const stream = await navigator.mediaDevices.getDisplayMedia(/** @type {any} */ (wish));
+    if (stream.getAudioTracks().length === 0) {
       for (const track of stream.getTracks()) track.stop();
-      await context?.close();
-      throw error;
+      throw new DOMException("What was chosen shares no audio.", "NotFoundError");
     }
+    return open(stream);
   }
 
   /**
    * @param {MediaStream} stream
    * @param {AudioContext} context with the worklet's module loaded
+   * @param {MediaStreamAudioSourceNode} source of the stream in the context
    */
-  constructor(stream, context) {
+  constructor(stream, context, source) {
     super();
     this.#stream = stream;
     this.#context = context;
-    this.#source = context.createMediaStreamSource(stream);
+    this.#source = source;
     this.#node = new AudioWorkletNode(context, "scribewire-pcm", {
       numberOfInputs: 1,
       channelCount: 1,
@@ -114,6 +128,32 @@ export class Microphone extends EventTarget {
    */
   #dispatch(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+/** @param {MediaStream} stream */
+async function open(stream) {
+  /** @type {AudioContext | undefined} */
+  let context;
+  try {
+    let source;
+    try {
+      context = new AudioContext({ latencyHint: "interactive", sampleRate: SAMPLE_RATE });
+      source = context.createMediaStreamSource(stream);
+    } catch {
+      // Firefox does not connect a stream to a context of another rate: the server converts then.
+      await context?.close();
+      context = new AudioContext({ latencyHint: "interactive" });
+      if (context.sampleRate > MAX_SAMPLE_RATE) throw new DOMException("Its rate is too high.", "NotSupportedError");
+      source = context.createMediaStreamSource(stream);
+    }
+    await loadWorklet(context);
+    await context.resume();
+    return new Capture(stream, context, source);
+  } catch (error) {
+    for (const track of stream.getTracks()) track.stop();
+    if (context?.state !== "closed") await context?.close();
+    throw error;
   }
 }
 

@@ -21,6 +21,7 @@
 
 import { Connection } from "./connection.js";
 import { isRetryable, rebase } from "./protocol.js";
+import { Timers } from "./timers.js";
 import { UnconfirmedAudio } from "./unconfirmed-audio.js";
 
 /** @typedef {import("./protocol.js").SessionState} SessionState */
@@ -65,11 +66,10 @@ export class ScribewireSession extends EventTarget {
   #error = null;
   /** @type {((room: boolean) => void)[]} */
   #waiting = [];
-  /** @type {Map<string, ReturnType<typeof setTimeout>>} */
-  #timers = new Map();
+  #timers = new Timers();
   /** @type {Promise<Done | null> | null} */
   #stopping = null;
-  #onOnline = () => this.#timers.has("retry") && this.#dial();
+  #onOnline = () => this.#timers.isRunning("retry") && this.#dial();
 
   /**
    * @param {object} setup
@@ -136,8 +136,9 @@ export class ScribewireSession extends EventTarget {
     if (this.#state !== "connecting" && this.#state !== "open") return;
     this.#audio.push(samples);
     const excess = this.#audio.end - this.#samples(KEEP_MS);
-    if (excess > this.#audio.from) {
-      if (this.#ready) return this.#fail("uplink_slow", "Audio comes faster than it can be sent.");
+    if (this.#ready) {
+      if (excess > this.#audio.sent) return this.#fail("uplink_slow", "Audio comes faster than it can be sent.");
+    } else if (excess > this.#audio.from) {
       this.#gapFrom ??= this.#audio.from;
       this.#audio.forget(excess);
     }
@@ -200,7 +201,7 @@ export class ScribewireSession extends EventTarget {
   // One connection
 
   #dial() {
-    this.#cancel("retry");
+    this.#timers.cancel("retry");
     const url = new URL(this.url);
     // What comes in a first message may be long; the rest is refused before the session opens.
     const { context, ...options } = this.options;
@@ -275,25 +276,23 @@ export class ScribewireSession extends EventTarget {
    * Whoever waits for room is told.
    */
   #pump() {
-    if (this.#ready && !this.#stopSent) this.#sendAudio();
+    if (this.#ready && !this.#stopSent) this.#upload();
     const takes = this.#state === "connecting" || this.#state === "open";
     if (takes && this.unsentMs > AHEAD_MS) return;
     for (const resolve of this.#waiting.splice(0)) resolve(takes);
   }
 
-  #sendAudio() {
+  #upload() {
     const connection = /** @type {Connection} */ (this.#connection);
     const { max_unconfirmed_ms: limitMs = 6000, max_frame_bytes: frameBytes = 4096 } = this.#server?.limits ?? {};
-    const window = this.#samples(limitMs - MARGIN_MS);
-    const buffer = this.#samples(SOCKET_BUFFER_MS) * 2;
-    while (connection.buffered < buffer) {
-      const room = window - (this.#audio.sent - this.#audio.from);
-      const chunk = this.#audio.next(Math.min(room, Math.floor(frameBytes / 2)));
-      if (chunk === undefined) break;
-      connection.sendAudio(chunk);
-      this.#progressAt = performance.now();
-    }
-    if (connection.buffered >= buffer) this.#after("poll", POLL_MS, () => this.#pump());
+    const before = this.#audio.sent;
+    const outcome = this.#audio.sendTo(connection, {
+      unconfirmed: this.#samples(limitMs - MARGIN_MS),
+      buffered: this.#samples(SOCKET_BUFFER_MS),
+      frame: Math.floor(frameBytes / 2),
+    });
+    if (this.#audio.sent > before) this.#progressAt = performance.now();
+    if (outcome === "blocked") this.#timers.start("poll", POLL_MS, () => this.#pump());
     if (this.#state === "stopping" && this.#audio.sent === this.#audio.end) {
       this.#stopSent = true;
       connection.send({ type: "stop" });
@@ -315,18 +314,18 @@ export class ScribewireSession extends EventTarget {
     this.#ready = this.#stopSent = false;
     this.#connection = null;
     this.#done = null;
-    this.#cancel("poll");
+    this.#timers.cancel("poll");
     const delay = Math.min(FIRST_DELAY_MS * 2 ** this.#attempt, LONGEST_DELAY_MS) * (0.75 + Math.random() / 2);
     const retryInMs = Math.max(delay, this.#error?.retry_after_ms ?? 0);
     this.#attempt += 1;
-    this.#after("retry", retryInMs, () => this.#dial());
+    this.#timers.start("retry", retryInMs, () => this.#dial());
     this.#dispatch("disconnected", { attempt: this.#attempt, retry_in_ms: retryInMs, code, error: this.#error });
   }
 
   #watchStop() {
     if (performance.now() - this.#progressAt > STOP_TIMEOUT_MS) {
       this.#fail("stop_timeout", "The server did not finish the last words in time.");
-    } else this.#after("stop", 1000, () => this.#watchStop());
+    } else this.#timers.start("stop", 1000, () => this.#watchStop());
   }
 
   /**
@@ -342,7 +341,7 @@ export class ScribewireSession extends EventTarget {
   /** @param {number} code */
   #end(code) {
     if (this.#state === "closed") return;
-    for (const name of this.#timers.keys()) this.#cancel(name);
+    this.#timers.cancelAll();
     removeEventListener("online", this.#onOnline);
     this.#connection?.close();
     this.#ready = false;
@@ -364,26 +363,6 @@ export class ScribewireSession extends EventTarget {
    */
   #dispatch(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
-  }
-
-  /**
-   * @param {string} name one timer of a name runs at a time
-   * @param {number} delayMs
-   * @param {() => void} action
-   */
-  #after(name, delayMs, action) {
-    this.#cancel(name);
-    const run = () => {
-      this.#timers.delete(name);
-      action();
-    };
-    this.#timers.set(name, setTimeout(run, delayMs));
-  }
-
-  /** @param {string} name */
-  #cancel(name) {
-    clearTimeout(this.#timers.get(name));
-    this.#timers.delete(name);
   }
 
   /** @param {number} ms */

@@ -1,0 +1,25 @@
+"""A model that recognises something nasty."""
+
+from collections.abc import Sequence
+
+from engine.messages import Step, StepResult
+from tests.engine.models.doubles import OneWordASecondModel
+
+MARKUP = ' "><img src=x onerror=alert(1)><script>alert(2)</script> &amp; <b>bold</b>'
+
+
+class MarkupModel(OneWordASecondModel):
+    """Writes markup, whatever is said."""
+
+    def step(self, batch: Sequence[Step]) -> list[StepResult]:
+        pieces = tuple(f" {word}".encode() for word in MARKUP.split())
+        return [
+            StepResult(
+                tokens=tuple(range(len(pieces))),
+                pieces=pieces,
+                stop="eos",
+                language="en",
+                confidence=0.9,
+            )
+            for _ in batch
+        ]
