@@ -10,7 +10,7 @@ run: $(VENV)/.installed  ## start the gateway with the embedded model
 	@$(BIN)/scribewire serve $(ARGS)
 
 test: $(VENV)/.installed-dev lint  ## everything: lint, types, contracts, unit and end-to-end tests
-	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -23,7 +23,7 @@ soak: $(VENV)/.installed-dev  ## two hours of speech through one session with th
 
 system:  ## Debian packages that a bare machine lacks (run as root)
 	apt-get update -q
-	apt-get install -y -q python3 python3-venv make chromium libportaudio2
+	apt-get install -y -q python3 python3-venv make libportaudio2 chromium npm
 
 clean:
 	rm -rf $(VENV) build dist

@@ -3,12 +3,14 @@
 The main thread reads and answers pings at once; one thread of its own runs the model.
 """
 
+import ctypes
 import os
 import queue
 import signal
 import socket
 import sys
 import threading
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +20,26 @@ from engine.messages import Audio, SegmentKey, Step, dumps, loads, pack_result, 
 from engine.models.base import ModelUnavailableError, SpeechModel
 from engine.models.catalog import load_model
 from engine.process_runner import LENGTH_BYTES
+
+TRIM_EVERY_S = 5.0
+
+
+class FreeMemory:
+    """Gives freed memory back to the system now and then.
+
+    Each segment has another length, so blocks of every size come and go in the heaps of several
+    threads; glibc keeps what it cannot join, a few per cent more every hour.
+    """
+
+    def __init__(self) -> None:
+        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
+        self._next = 0.0
+
+    def give_back(self) -> None:
+        """Takes milliseconds, at most every `TRIM_EVERY_S`."""
+        if self._trim is not None and time.monotonic() >= self._next:
+            self._trim(0)
+            self._next = time.monotonic() + TRIM_EVERY_S
 
 
 class Wire:
@@ -53,6 +75,7 @@ class Worker(threading.Thread):
         self._wire, self._wanted = wire, model
         self._model: SpeechModel
         self._audio: dict[SegmentKey, Audio] = {}
+        self._memory = FreeMemory()
 
     def run(self) -> None:
         """Loads the model, says hello, takes batches until the process ends."""
@@ -72,6 +95,7 @@ class Worker(threading.Thread):
                 key = SegmentKey(*message["forget"])
                 self._audio.pop(key, None)
                 self._model.forget(key)
+                self._memory.give_back()
             else:
                 self._wire.send({"batch": message["batch"]} | self._batch(message["steps"]))
 

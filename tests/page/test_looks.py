@@ -143,4 +143,3 @@ def store(taken: dict[str, dict[str, bytes]], into: Path, elsewhere: Path) -> No
             assert len(png) < MAX_BYTES
             folder = into if state == "page" else elsewhere
             (folder / f"{state}-{name}.png").write_bytes(png)
-    (into / "page.png").write_bytes(taken["page"]["light"])
