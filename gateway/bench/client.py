@@ -1,0 +1,169 @@
+"""One paced session over a bare socket: every frame is encoded before the run, none is awaited."""
+
+import asyncio
+import json
+import time
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
+from websockets.uri import parse_uri
+
+Event = dict[str, Any]
+
+UNINTERESTING = ("pong", "confirmed")
+MAX_MESSAGE_BYTES = 1 << 20
+
+
+class RefusedError(Exception):
+    """The message is one sentence that says why there is no session."""
+
+
+@dataclass(slots=True)
+class SessionLog:
+    """What one session sent and heard. All times are of `time.monotonic`, in seconds; processes
+    of one machine share that clock."""
+
+    index: int
+    frame_ms: int
+    began: float = 0.0
+    """When the first sample was spoken, by the schedule."""
+    sent: "array[float]" = field(default_factory=lambda: array("d"))
+    """When each frame was handed to the socket."""
+    events: list[tuple[float, Event]] = field(default_factory=list)
+    """Messages and when they were received, without `UNINTERESTING` ones."""
+    seq: int = 0
+    missing: int = 0
+    """Messages that the server numbered and that never came."""
+    close_code: int | None = None
+    failure: str = ""
+    """Why the session came to a bad end."""
+
+    def due(self, frame: int) -> float:
+        """When a frame's last sample has been spoken, by the schedule."""
+        return self.began + (frame + 1) * self.frame_ms / 1000
+
+    def take(self, now: float, event: Event) -> None:
+        """Adds a message."""
+        seq = event.get("seq", self.seq + 1)
+        self.missing += max(0, seq - self.seq - 1)
+        self.seq = seq
+        if event["type"] not in UNINTERESTING:
+            self.events.append((now, event))
+
+
+def audio_frames(frames: Sequence[bytes]) -> list[bytes]:
+    """Binary messages as they go over the wire. Masked once: the mask protects careless proxies
+    from chosen bytes (RFC 6455, 10.3), and none of these bytes are chosen."""
+    return [Frame(Opcode.BINARY, each).serialize(mask=True) for each in frames]
+
+
+def _text_frame(message: Event) -> bytes:
+    return Frame(Opcode.TEXT, json.dumps(message).encode()).serialize(mask=True)
+
+
+class Client(asyncio.Protocol):
+    """Connects, waits for `begin`, sends one frame after the other by the clock, then stops."""
+
+    def __init__(self, url: str, frames: Sequence[bytes], count: int, log: SessionLog) -> None:
+        """
+        Args:
+            frames: of `audio_frames`; repeated until ``count`` were sent.
+        """
+        self.log = log
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._protocol = ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE_BYTES)
+        self._frames, self._count = frames, count
+        self._transport: asyncio.Transport
+        self._timer: asyncio.TimerHandle | None = None
+        self._done = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Asks for the session."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit
+        self._protocol.send_request(self._protocol.connect())
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what the server says, at the time it came."""
+        now = time.monotonic()
+        self._protocol.receive_data(data)
+        self._flush()
+        for event in self._protocol.events_received():
+            if isinstance(event, Response):
+                self._answered()
+            elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
+                self._heard(now, json.loads(bytes(event.data)))
+
+    def _answered(self) -> None:
+        error = self._protocol.handshake_exc
+        if isinstance(error, InvalidStatus):
+            body = bytes(error.response.body or b"")[:300].decode(errors="replace")
+            self._fail(f"refused with HTTP {error.response.status_code}: {body}")
+        elif error is not None:
+            self._fail(f"refused: {error}")
+        else:  # a session that says nothing for long is ended; ours may wait for all the others
+            self._transport.write(_text_frame({"type": "ping", "id": "bench"}))
+
+    def _heard(self, now: float, event: Event) -> None:
+        self.log.take(now, event)
+        if event["type"] == "ready" and not self.ready.done():
+            self.ready.set_result(None)
+        self._done |= event["type"] == "done"
+
+    def eof_received(self) -> None:
+        """The server has said all."""
+        self._protocol.receive_eof()
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end, good or bad."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.log.close_code = self._protocol.close_code
+        if not self._done:
+            self._fail(f"closed with {self._protocol.close_code} before it was done")
+        if not self.over.done():
+            self.over.set_result(None)
+
+    def begin(self, at: float) -> None:
+        """Speaks from ``at`` on, a time of `time.monotonic`."""
+        self.log.began = at
+        self._tick()
+
+    def _tick(self) -> None:
+        """Sends what is due. The schedule is absolute: a late frame delays no other."""
+        log, count, frames = self.log, self._count, self._frames
+        now = time.monotonic()
+        while (frame := len(log.sent)) < count and log.due(frame) <= now:
+            log.sent.append(time.monotonic())
+            self._transport.write(frames[frame % len(frames)])
+        if frame == count:
+            self._transport.write(_text_frame({"type": "stop"}))
+        else:
+            pause = max(0.0, log.due(frame) - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(pause, self._tick)
+
+    def give_up(self, reason: str) -> None:
+        """Ends what does not end by itself."""
+        if not self.over.done():
+            self._fail(reason)
+            self._transport.abort()
+
+    def _fail(self, reason: str) -> None:
+        self.log.failure = self.log.failure or reason
+        if not self.ready.done():
+            self.ready.set_exception(RefusedError(reason))
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            if data:
+                self._transport.write(data)
+            elif self._transport.can_write_eof():
+                self._transport.write_eof()

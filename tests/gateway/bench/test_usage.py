@@ -1,0 +1,46 @@
+"""CPU and memory of processes."""
+
+import os
+import subprocess
+import sys
+import time
+
+from gateway.bench.usage import Sampler, Usage, mean_usage
+
+
+def test_a_busy_process_is_seen_and_a_child_of_it_is_the_model() -> None:
+    code = ("import subprocess, sys; c = subprocess.Popen([sys.executable, '-c', "
+            "'while True: pass']); print(flush=True); sys.stdin.read(); c.kill()")  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with Sampler(process.pid) as sampler:
+            time.sleep(2.2)
+        process.communicate()
+
+    usage = mean_usage(sampler.samples, 0, time.monotonic())
+
+    assert usage is not None
+    assert usage.model_cores > 0.1  # all that a busy machine may leave it
+    assert usage.gateway_cores < 0.1
+    assert usage.machine_cores <= (os.cpu_count() or 1) * 1.1
+    assert usage.model_peak_mb > 1
+
+
+def test_a_server_elsewhere_costs_nothing_here() -> None:
+    with Sampler(None) as sampler:
+        time.sleep(0.7)
+
+    assert sampler.samples[0].gateway_mb == 0
+
+
+def test_only_samples_of_the_time_count() -> None:
+    samples = [Usage(float(i), float(i), 0, 10.0 * i, 0, 0, 0) for i in range(5)]
+
+    usage = mean_usage(samples, 1, 3)
+
+    assert usage is not None
+    assert (usage.gateway_cores, usage.gateway_peak_mb) == (2.0, 30.0)
+    assert mean_usage(samples, 10, 11) is None
