@@ -90,7 +90,11 @@ class Worker(threading.Thread):
             os._exit(1)
         self._wire.send({"info": asdict(self._model.info)})
         while True:
-            message = self.inbox.get()
+            try:
+                message = self.inbox.get(timeout=TRIM_EVERY_S)
+            except queue.Empty:  # at rest
+                self._memory.give_back()
+                continue
             if "forget" in message:
                 key = SegmentKey(*message["forget"])
                 self._audio.pop(key, None)

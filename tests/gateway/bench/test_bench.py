@@ -69,6 +69,28 @@ def test_a_search_reports_every_probe(server: Server, tmp_path: Path) -> None:
     assert "Probes" in html.read_text()
 
 
+def test_a_private_server_is_started_and_its_cpu_and_memory_measured(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+
+    code, out = bench(
+        "--model", "gateway.bench.doubles:InstantModel", "--duration-s", "3",
+        "--chunk-ms", "500", "--json", str(file),
+    )  # fmt: skip
+
+    assert code in (0, 3), out
+    usage = json.loads(file.read_text())["usage"]
+    assert usage["gateway_peak_mb"] > 20
+    assert usage["model_peak_mb"] > 10
+    assert usage["gateway_cores"] > 0
+
+
+def test_a_private_server_that_cannot_start_is_a_sentence() -> None:
+    code, out = bench("--model", "nobody.knows:This", "--duration-s", "1")
+
+    assert code == 1
+    assert "the private server did not start" in out
+
+
 def test_a_server_that_refuses_is_a_sentence(server: Server) -> None:
     code, out = bench("--url", server.ws, "--chunk-ms", "7", "--duration-s", "1")
 
