@@ -55,6 +55,8 @@ class ModelInfo:
     """Whether word timestamps can be had."""
     least_confidence: float = 0.0
     """Text with less `StepResult.confidence` is not shown; speech always has more."""
+    lanes: int = 1
+    """Batches that the model takes side by side, each from a thread of its own."""
 
     def language_code(self, language: str) -> str | None:
         """The code of a language given as code or English name in any case; None: not known."""

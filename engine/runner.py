@@ -17,7 +17,7 @@ class StepFailedError(Exception):
 
 
 class Runner(Protocol):
-    """Takes batches one after the other."""
+    """Takes up to `ModelInfo.lanes` batches side by side."""
 
     @property
     def info(self) -> ModelInfo:
@@ -65,7 +65,7 @@ class ThreadRunner:
     def __init__(self, model: str | SpeechModel) -> None:
         self._wanted = model
         self._model: SpeechModel | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._lanes = ThreadPoolExecutor(1, thread_name_prefix="model")
         self.restarts = 0
 
     @property
@@ -82,7 +82,10 @@ class ThreadRunner:
     async def start(self) -> None:
         """See `Runner`."""
         loop = asyncio.get_running_loop()
-        self._model = await loop.run_in_executor(self._thread, self._load)
+        self._model = await loop.run_in_executor(self._lanes, self._load)
+        if self._model.info.lanes > 1:
+            self._lanes.shutdown()
+            self._lanes = ThreadPoolExecutor(self._model.info.lanes, thread_name_prefix="lane")
 
     def _load(self) -> SpeechModel:
         model = load_model(self._wanted) if isinstance(self._wanted, str) else self._wanted
@@ -94,7 +97,7 @@ class ThreadRunner:
         assert self._model is not None
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._thread, self._model.step, batch)
+            return await loop.run_in_executor(self._lanes, self._model.step, batch)
         except Exception as error:
             raise StepFailedError(f"the model raised {type(error).__name__}") from error
 
@@ -105,4 +108,4 @@ class ThreadRunner:
 
     async def close(self) -> None:
         """See `Runner`."""
-        self._thread.shutdown(wait=True)
+        self._lanes.shutdown(wait=True)

@@ -1,6 +1,7 @@
 """The process that `engine.process_runner` supervises: ``python -m engine.runner_child FD MODEL``.
 
-The main thread reads and answers pings at once; one thread of its own runs the model.
+The main thread reads and answers pings at once; the model runs in threads of its own, as many as it
+has lanes.
 """
 
 import ctypes
@@ -36,10 +37,10 @@ class FreeMemory:
         self._next = 0.0
 
     def give_back(self) -> None:
-        """Takes milliseconds, at most every `TRIM_EVERY_S`."""
+        """Takes milliseconds, at most every `TRIM_EVERY_S`; safe from several threads."""
         if self._trim is not None and time.monotonic() >= self._next:
-            self._trim(0)
             self._next = time.monotonic() + TRIM_EVERY_S
+            self._trim(0)
 
 
 class Wire:
@@ -66,19 +67,23 @@ class Wire:
         return loads(data) if len(data) == length else None
 
 
-class Worker(threading.Thread):
+class Worker:
     """Runs batches, and keeps what came of each segment's audio until it is forgotten."""
 
     def __init__(self, wire: Wire, model: str) -> None:
-        super().__init__(name="model", daemon=True)
         self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._wire, self._wanted = wire, model
         self._model: SpeechModel
         self._audio: dict[SegmentKey, Audio] = {}
         self._memory = FreeMemory()
+        self._in_order = threading.Lock()
+        """Messages take effect on `_audio` in the order in which they came."""
 
-    def run(self) -> None:
-        """Loads the model, says hello, takes batches until the process ends."""
+    def start(self) -> None:
+        """Begins, in threads that end with the process."""
+        threading.Thread(target=self._load, name="lane-0", daemon=True).start()
+
+    def _load(self) -> None:
         try:
             self._model = load_model(self._wanted)
             self._model.warm_up()
@@ -89,23 +94,34 @@ class Worker(threading.Thread):
             sys.excepthook(*sys.exc_info())
             os._exit(1)
         self._wire.send({"info": asdict(self._model.info)})
+        for lane in range(1, self._model.info.lanes):
+            threading.Thread(target=self._run, name=f"lane-{lane}", daemon=True).start()
+        self._run()
+
+    def _run(self) -> None:
+        while True:
+            with self._in_order:
+                number, steps = self._next()
+            self._wire.send({"batch": number} | self._batch(steps))
+
+    def _next(self) -> tuple[int, list[Step]]:
+        """The next batch; what is to be forgotten before it is."""
         while True:
             try:
                 message = self.inbox.get(timeout=TRIM_EVERY_S)
             except queue.Empty:  # at rest
                 self._memory.give_back()
                 continue
-            if "forget" in message:
-                key = SegmentKey(*message["forget"])
-                self._audio.pop(key, None)
-                self._model.forget(key)
-                self._memory.give_back()
-            else:
-                self._wire.send({"batch": message["batch"]} | self._batch(message["steps"]))
+            if "batch" in message:
+                return message["batch"], [self._unpack(step) for step in message["steps"]]
+            key = SegmentKey(*message["forget"])
+            self._audio.pop(key, None)
+            self._model.forget(key)
+            self._memory.give_back()
 
-    def _batch(self, packed: list[dict[str, Any]]) -> dict[str, Any]:
+    def _batch(self, steps: list[Step]) -> dict[str, Any]:
         try:
-            results = self._model.step([self._unpack(step) for step in packed])
+            results = self._model.step(steps)
         except Exception as error:  # any model's any fault: the gateway is told, the process lives
             sys.excepthook(*sys.exc_info())
             return {"failed": f"the model raised {type(error).__name__}"}

@@ -12,7 +12,7 @@ from engine.transcript import CloseReason
 AUTO_CHUNK = ms_to_samples(2000)
 """The chunk in which cold start and rollback count when steps come as often as they can."""
 CUT_WINDOW = ms_to_samples(5000)
-AUTO_CADENCE = ms_to_samples(500)
+AUTO_CADENCE = ms_to_samples(250)
 """How often a segment is stepped then, while there is capacity."""
 
 

@@ -7,14 +7,18 @@ from collections import deque
 from dataclasses import dataclass
 
 from engine.endpoint import Endpointer
-from engine.messages import Audio, ms_to_samples
+from engine.messages import Audio
 from engine.pcm import PcmBuffer, quietest_point
 from engine.segment import Segment, StreamOptions
 from engine.transcript import CloseReason, SpeechEnded, SpeechStarted
 from engine.vad import FRAME
 
-SPECULATE_AFTER = ms_to_samples(200)
-"""Silence after which a final is begun; also the silence that a segment keeps at its end."""
+SPECULATE_AFTER = 5 * FRAME
+"""Silence after which a final is begun; also the silence that a segment keeps at its end.
+
+160 ms. The word error rate of the shipped recordings is the same from 128 to 224 ms, and grows
+below (0.083 → 0.25 at 96 ms on one of them); a tenth more finals are begun in vain than at 224.
+"""
 FRAMES_AT_ONCE = 8
 """Frames of one stream in a pass of the detector: more would let a fast sender delay the others."""
 

@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import structlog
 
@@ -14,26 +13,19 @@ from engine.messages import Audio, ModelInfo, SegmentKey, StepResult, samples_to
 from engine.pacing import Pacing
 from engine.runner import Runner, StepFailedError
 from engine.segment import StepKind, StreamOptions
+from engine.segmenter import FRAMES_AT_ONCE
+from engine.speech_session import Isolated, Listener, SpeechSession
 from engine.stream import Due, Stream
-from engine.transcript import CloseReason, Event, Final, Finished, Overloaded
+from engine.transcript import Event, Final, Finished, Overloaded
 from engine.vad import VadState, VoiceDetector
 
+LISTEN_EVERY_S = 0.02
+"""Audio that arrives within so long is heard together: large batches are cheap, small ones are not.
+Audio that comes after a pause is heard at once."""
 STRETCH_TO_SAY = 1.5
 """A cadence this many times longer than wanted, or than last said, is worth a warning."""
 
 log = structlog.get_logger("engine.worker")
-
-
-class Listener(Protocol):
-    """Whoever a session's events are for. Neither method may block."""
-
-    def hear(self, events: Sequence[Event]) -> None:
-        """Takes events, in order."""
-        ...
-
-    def broken(self) -> None:
-        """The session came to an end through a fault of ours; no events follow."""
-        ...
 
 
 @dataclass(slots=True)
@@ -45,65 +37,6 @@ class BatchReport:
     seconds: float
 
 
-@dataclass(slots=True, eq=False)
-class SpeechSession:
-    """A gateway session's handle on the engine."""
-
-    stream: Stream
-    _worker: "Worker"
-    _listener: Listener
-    over: bool = False
-    """No more events go out."""
-    said_cadence: int = 0
-    """The stretched cadence that the client was last told of; 0: none."""
-
-    @property
-    def received(self) -> int:
-        """Samples pushed."""
-        return self.stream.received
-
-    @property
-    def unconfirmed(self) -> int:
-        """Samples pushed that are neither in a final nor silence."""
-        return self.stream.unconfirmed
-
-    def push(self, pcm: Audio) -> None:
-        """Appends 16 kHz samples, shape ``(n,)``."""
-        self.stream.push(pcm)
-        self._worker.audio_arrived()
-
-    def close_segment(self, reason: CloseReason, id: str | None = None) -> None:
-        """Closes the open segment behind what was pushed; ``stop``, ``drain`` end the session."""
-        self.stream.mark(reason, id)
-        self._worker.audio_arrived()
-
-    def update(self, options: StreamOptions) -> None:
-        """Changes language, context, endpoint and partials from now on."""
-        self.stream.update(options)
-
-    def discard(self) -> None:
-        """Ends the session without finals."""
-        self._worker.discard(self)
-
-    def emit(self) -> None:
-        """Hands the gathered events over."""
-        if self.stream.events and not self.over:
-            events, self.stream.events = self.stream.events, []
-            self._listener.hear(events)
-            self._worker.said(self, events)
-
-    @contextlib.contextmanager
-    def isolated(self) -> Iterator[None]:
-        """A fault inside ends this session and is logged; the worker and the others go on."""
-        try:
-            yield
-            self.emit()
-        except Exception:
-            log.exception("session_broken", session=self.stream.id)
-            self.discard()
-            self._listener.broken()
-
-
 @dataclass(slots=True)
 class Observers:
     """Callbacks for metrics."""
@@ -113,7 +46,7 @@ class Observers:
 
 
 class Worker:
-    """Owns all streams. One task listens for speech, one takes steps."""
+    """Owns all streams. One task listens for speech; each lane of the model has one for steps."""
 
     def __init__(
         self, runner: Runner, detector: VoiceDetector, observers: Observers | None = None
@@ -123,6 +56,13 @@ class Worker:
         self._sessions: dict[str, SpeechSession] = {}
         self._pacing = Pacing()
         self._audio, self._work = asyncio.Event(), asyncio.Event()
+        self._unheard: dict[SpeechSession, None] = {}
+        """Sessions with audio or marks that were not heard, oldest first."""
+        self._stirred: dict[SpeechSession, None] = {}
+        """Sessions with which something happened since they were last found not to be due."""
+        self._cadence = 0
+        self._busy_lanes = 0
+        self._suspect_in_flight = False
         self._ears = ThreadPoolExecutor(1, thread_name_prefix="vad")
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -135,7 +75,10 @@ class Worker:
         await self._runner.start()
         self._tasks = [
             asyncio.create_task(self._listen(), name="listen"),
-            asyncio.create_task(self._take_steps(), name="take-steps"),
+            *(
+                asyncio.create_task(self._take_steps(), name=f"lane-{lane}")
+                for lane in range(self.model.lanes)
+            ),
         ]
 
     async def close(self) -> None:
@@ -155,7 +98,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether both tasks run; if not, only a new process will do."""
+        """Whether all tasks run; if not, only a new process will do."""
         return not any(task.done() for task in self._tasks)
 
     @property
@@ -180,8 +123,9 @@ class Worker:
         self._sessions[id] = session
         return session
 
-    def audio_arrived(self) -> None:
+    def audio_arrived(self, session: SpeechSession) -> None:
         """There is something to hear."""
+        self._unheard[session] = None
         self._audio.set()
 
     def said(self, session: SpeechSession, events: Sequence[Event]) -> None:
@@ -195,6 +139,8 @@ class Worker:
     def discard(self, session: SpeechSession) -> None:
         """Drops a session; a step in flight comes to nothing."""
         session.over = True
+        self._unheard.pop(session, None)
+        self._stirred.pop(session, None)
         if self._sessions.pop(session.stream.id, None) is not None:
             for segment in session.stream.unfinished:
                 self._runner.forget(SegmentKey(session.stream.id, segment))
@@ -203,9 +149,13 @@ class Worker:
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
+        began = 0.0
         while True:
+            await asyncio.sleep(began + LISTEN_EVERY_S - loop.time())
+            began = loop.time()
             heard = self._next_frames()
             if not heard:
+                self._work.set()  # marks may have closed segments
                 self._audio.clear()
                 await self._audio.wait()
                 continue
@@ -213,20 +163,31 @@ class Worker:
             states: list[VadState] = [session.stream.vad for session, _ in heard]
             verdicts = await loop.run_in_executor(self._ears, self._detector.listen, frames, states)
             for (session, frames_heard), probabilities in zip(heard, verdicts, strict=True):
-                with session.isolated():
+                with Isolated(session):
                     for frame, probability in zip(frames_heard, probabilities, strict=True):
                         session.stream.hear(probability, len(frame))
+            self._pace()
             self._work.set()
+            if any(len(each) == FRAMES_AT_ONCE for each in frames):
+                began = 0.0  # somebody sends faster than real time
 
     def _next_frames(self) -> list[tuple[SpeechSession, list[Audio]]]:
         heard = []
-        for session in list(self._sessions.values()):
-            with session.isolated():  # a mark may be reached, and much said
+        waiting, self._unheard = self._unheard, {}
+        for session in waiting:
+            with Isolated(session):  # a mark may be reached, and much said
                 frames = session.stream.frames()
+                self._stirred[session] = None
                 if frames:
                     heard.append((session, frames))
-        self._work.set()
+                    self._unheard[session] = None  # there may be more, or a mark behind them
         return heard
+
+    def _pace(self) -> None:
+        self._cadence = self._pacing.cadence(
+            sum(session.stream.speaking for session in self._sessions.values())
+        )
+        self._say_cadence(self._cadence)
 
     # Stepping
 
@@ -237,19 +198,26 @@ class Worker:
                 self._work.clear()
                 await self._work.wait()
                 continue
+            self._busy_lanes += 1
+            self._suspect_in_flight = any(due.segment.failures for _, due in batch)
             await self._step(batch)
+            self._busy_lanes -= 1
+            self._suspect_in_flight = False
+            self._work.set()  # what became due meanwhile may be for another lane
 
     def _due(self) -> list[tuple[SpeechSession, Due]]:
-        """The most urgent segments that fit into one micro-batch."""
-        cadence = self._pacing.cadence(sum(s.stream.speaking for s in self._sessions.values()))
-        due = [(s, d) for s in self._sessions.values() for d in s.stream.due(cadence)]
-        self._say_cadence(cadence)
-        if not due:
+        """The most urgent segments that fit into one micro-batch; empty: nothing for this lane."""
+        stirred = (session for session in self._stirred if not session.over)
+        due = [(session, due) for session in stirred for due in session.stream.due(self._cadence)]
+        self._stirred = dict.fromkeys(session for session, _ in due)
+        if not due or self._suspect_in_flight:
             return []
         due.sort(key=lambda item: (item[1].kind.value, -item[1].new))
         # What failed before is tried alone, so that it takes nobody else down with it again.
         suspect = [item for item in due if item[1].segment.failures]
-        return suspect[:1] or due[: self._runner.info.max_batch]
+        if suspect:
+            return [] if self._busy_lanes else suspect[:1]
+        return due[: self.model.max_batch]
 
     async def _step(self, batch: list[tuple[SpeechSession, Due]]) -> None:
         steps = [session.stream.take(due) for session, due in batch]
@@ -260,14 +228,16 @@ class Worker:
             log.warning("batch_failed", reason=str(error), steps=len(batch))
             self._observe.failure(len(batch))
             for session, due in batch:
-                with session.isolated():
+                self._stirred[session] = None
+                with Isolated(session):
                     session.stream.fail(due)
             return
         seconds = time.perf_counter() - began
-        self._pacing.observe(seconds, len(batch))
+        self._pacing.observe(seconds / self.model.lanes, len(batch))
         self._observe.batch(BatchReport([due.kind for _, due in batch], results, seconds))
         for (session, due), result in zip(batch, results, strict=True):
-            with session.isolated():
+            self._stirred[session] = None
+            with Isolated(session):
                 session.stream.commit(due, result)
 
     def _say_cadence(self, cadence: int) -> None:
@@ -279,5 +249,5 @@ class Worker:
                 session.said_cadence = 0
             elif cadence > session.said_cadence * STRETCH_TO_SAY:
                 session.said_cadence = cadence
-                with session.isolated():
+                with Isolated(session):
                     session.stream.events.append(Overloaded(samples_to_ms(cadence)))

@@ -11,8 +11,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.messages import SAMPLE_RATE
 from engine.segment import StreamOptions
+from engine.speech_session import SpeechSession
 from engine.transcript import CloseReason, Event, Final, Partial, Suppressed
-from engine.worker import SpeechSession, Worker
+from engine.worker import Worker
 from gateway.errors import (
     GatewayError,
     IdleTimeout,

@@ -21,9 +21,10 @@ from engine.messages import SAMPLE_RATE, Audio
 from engine.process_runner import ProcessRunner
 from engine.runner_child import TRIM_EVERY_S
 from engine.segment import StreamOptions
+from engine.speech_session import SpeechSession
 from engine.transcript import Confirmed, Event, Final, Finished
 from engine.vad import VoiceDetector
-from engine.worker import SpeechSession, Worker
+from engine.worker import Worker
 from gateway.audio import decode_file
 from tests.speech import speech
 

@@ -22,7 +22,8 @@ class SpeechModel(Protocol):
         """Greedy decoding of each step's audio behind its ``forced`` tokens, in the batch's order.
 
         Does not modify the steps. A result does not depend on which other steps share the batch
-        (P2), nor on ``draft`` where `ModelInfo.exact_drafts` says so (P4).
+        (P2), nor on ``draft`` where `ModelInfo.exact_drafts` says so (P4). Called from up to
+        `ModelInfo.lanes` threads at once.
         """
         ...
 

@@ -75,23 +75,21 @@ def test_a_hypothesis_against_the_prefix_is_left_out(tokens: tuple[int, ...]) ->
 
 def test_with_frequent_steps_a_token_is_forced_when_it_is_a_chunk_old() -> None:
     one, auto = segment(), StreamOptions(chunk=None, rollback_tokens=0, cold_chunks=0)
-    ends = [ms_to_samples(500 * i) for i in range(1, 13)]
-    for i, end in enumerate(ends):
+    steps_per_chunk = auto.settle // auto.cadence
+    for i in range(3 * steps_per_chunk):
+        end = (i + 1) * auto.cadence
         one.believe(said(*range(i + 1), 100 + i), end, auto)
-        # The next step, 0.5 s later, may force what was there 2 s before it.
-        old = i - 3
+        # The next step, a cadence later, may force what was there 2 s before it.
+        old = i + 1 - steps_per_chunk
         assert len(one.forced) == max(0, old + 1), end
         assert one.forced == tuple(range(old + 1))
 
 
 def test_with_frequent_steps_a_token_must_still_be_there() -> None:
     one, auto = segment(), StreamOptions(chunk=None, rollback_tokens=0, cold_chunks=0)
-    for i in range(1, 5):
-        one.believe(said(1, 2, 3, 4), ms_to_samples(500 * i), auto)
-    one = segment()
-    for i in range(1, 4):
-        one.believe(said(1, 2, 3, 4), ms_to_samples(500 * i), auto)
-    one.believe(said(1, 2, 9, 4, 5), 2 * S, auto)
+    for end in range(auto.cadence, auto.settle, auto.cadence):
+        one.believe(said(1, 2, 3, 4), end, auto)
+    one.believe(said(1, 2, 9, 4, 5), auto.settle, auto)
 
     assert one.forced == (1, 2)
 

@@ -4,13 +4,14 @@ import io
 import wave
 
 import numpy as np
+import onnxruntime
 import pytest
 import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.messages import SAMPLE_RATE, Audio
-from engine.vad import FRAME, VadState, VoiceDetector
+from engine.vad import FRAME, VadState, VoiceDetector, model_file
 from tests.speech import speech
 
 FRAMES = 150
@@ -38,12 +39,34 @@ def cut(audio: Audio) -> list[Audio]:
 def alone(detector: VoiceDetector, frames: list[Audio]) -> list[float]:
     """One frame at a time, one stream."""
     state = VadState()
-    return [float(detector.probabilities([frame], [state])[0]) for frame in frames]
+    return [detector.listen([[frame]], [state])[0][0] for frame in frames]
 
 
 def noise(loudness: float, seed: int = 1) -> Audio:
     rng = np.random.default_rng(seed)
     return (rng.standard_normal(FRAMES * FRAME) * loudness).astype(np.float32)
+
+
+def on_onnxruntime(frames: list[Audio]) -> list[float]:
+    """What the package's own file makes of one stream."""
+    network = onnxruntime.InferenceSession(str(model_file()), providers=["CPUExecutionProvider"])
+    state, context, heard = np.zeros((2, 1, 128), np.float32), np.zeros(64, np.float32), []
+    for frame in frames:
+        window = np.concatenate((context, frame))[None]
+        out, state = network.run(None, {"input": window, "state": state, "sr": np.array(16_000)})
+        context = window[0, -64:]
+        heard.append(float(out[0, 0]))
+    return heard
+
+
+@pytest.mark.parametrize(("loudness", "rounding"), [(1.0, 2e-6), (0.02, 2e-5)])
+def test_it_hears_what_the_packages_own_network_hears(
+    detector: VoiceDetector, beckett: Audio, loudness: float, rounding: float
+) -> None:
+    """``rounding``: against float64 both are off by half of it; quiet audio cancels out more."""
+    frames = cut(beckett * np.float32(loudness))
+
+    assert alone(detector, frames) == pytest.approx(on_onnxruntime(frames), abs=rounding)
 
 
 def test_speech_is_heard(detector: VoiceDetector, beckett: Audio) -> None:
@@ -106,7 +129,7 @@ def test_the_state_is_the_streams(detector: VoiceDetector, beckett: Audio) -> No
     _, heard = detector.listen([frames, zeros], [speaking, silent])
 
     assert max(heard) < 0.1
-    later = [detector.probabilities([frames[0]], [state])[0] for state in (speaking, VadState())]
+    later = [detector.listen([frames[:1]], [state]) for state in (speaking, VadState())]
     assert later[0] != later[1]
     assert np.array_equal(speaking.context, frames[0][-64:]), "the next frame's context"
 
@@ -115,8 +138,8 @@ def test_a_short_frame_is_followed_by_silence(detector: VoiceDetector, beckett: 
     short, padded = VadState(), VadState()
     frame = beckett[16_000:16_300]
 
-    one = detector.probabilities([frame], [short])
-    other = detector.probabilities([np.pad(frame, (0, FRAME - 300))], [padded])
+    one = detector.listen([[frame]], [short])
+    other = detector.listen([[np.pad(frame, (0, FRAME - 300))]], [padded])
 
     assert one == other
     assert np.array_equal(short.recurrent, padded.recurrent)

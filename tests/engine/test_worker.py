@@ -10,10 +10,11 @@ import numpy as np
 from engine.messages import Audio
 from engine.runner import ThreadRunner
 from engine.segment import StreamOptions
+from engine.speech_session import SpeechSession
 from engine.transcript import Event, Final, Finished, Overloaded, Partial, SegmentFailed
 from engine.vad import VadState, VoiceDetector
-from engine.worker import BatchReport, Observers, SpeechSession, Worker
-from tests.engine.models.doubles import OneWordASecondModel, RaisingModel, SlowModel
+from engine.worker import BatchReport, Observers, Worker
+from tests.engine.models.doubles import LanesModel, OneWordASecondModel, RaisingModel, SlowModel
 
 
 class LoudnessDetector(VoiceDetector):
@@ -112,6 +113,39 @@ async def test_segments_that_are_due_together_share_a_batch() -> None:
     assert max(model.batches) == model.info.max_batch
     assert sum(len(report.results) for report in reports) == len(model.steps)
     assert all(recorder.texts() == ["word0 word1 word2"] for recorder in recorders)
+
+
+async def test_a_model_with_lanes_takes_batches_side_by_side() -> None:
+    model = LanesModel(2, seconds=0.2)
+    async with running(model) as worker:
+        recorders = [Recorder() for _ in range(4)]
+        for i, recorder in enumerate(recorders):
+            session = worker.open(f"s{i}", StreamOptions(), recorder)
+            session.push(speech(3))
+            session.close_segment("stop")
+        for recorder in recorders:
+            await asyncio.wait_for(recorder.finished.wait(), 10)
+
+    assert model.most_at_once == 2
+    assert all(recorder.texts() == ["word0 word1 word2"] for recorder in recorders)
+
+
+async def test_a_step_that_failed_before_has_all_lanes_for_itself() -> None:
+    model = LanesModel(2, seconds=0.05, poison="poison")
+    async with running(model) as worker:
+        recorders = [Recorder() for _ in range(6)]
+        for i, recorder in enumerate(recorders):
+            name = "poison" if i == 2 else f"s{i}"
+            session = worker.open(name, StreamOptions(), recorder)
+            session.push(speech(3))
+            session.close_segment("stop")
+        for recorder in recorders:
+            await asyncio.wait_for(recorder.finished.wait(), 10)
+
+    assert model.poisoned_with[1:] == [0, 0]  # how many others ran when it was tried again
+    assert [recorder.texts() for recorder in recorders if recorder is not recorders[2]] == [
+        ["word0 word1 word2"]
+    ] * 5
 
 
 async def test_a_segment_is_in_one_step_at_a_time_and_the_next_takes_all_audio() -> None:

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from engine.messages import ModelInfo, SegmentKey, Step, StepResult
 
@@ -64,6 +66,31 @@ class SlowModel(OneWordASecondModel):
     def step(self, batch: Sequence[Step]) -> list[StepResult]:
         time.sleep(self._seconds * len(batch))
         return super().step(batch)
+
+
+class LanesModel(OneWordASecondModel):
+    """Has ``lanes``; each step takes ``seconds``. Raises on the session named ``poison``."""
+
+    def __init__(self, lanes: int, *, seconds: float, poison: str = "") -> None:
+        super().__init__()
+        self.info = replace(INFO, max_batch=1, lanes=lanes)
+        self._seconds, self._poison = seconds, poison
+        self._lock, self._running = threading.Lock(), 0
+        self.most_at_once = 0
+        self.poisoned_with: list[int] = []
+        """How many others ran when the poison came."""
+
+    def step(self, batch: Sequence[Step]) -> list[StepResult]:
+        with self._lock:
+            self._running += 1
+            self.most_at_once = max(self.most_at_once, self._running)
+        time.sleep(self._seconds)
+        with self._lock:
+            self._running -= 1
+            if batch[0].key.session == self._poison:
+                self.poisoned_with.append(self._running)
+                raise RuntimeError("poison")
+            return super().step(batch)
 
 
 class DyingModel(OneWordASecondModel):

@@ -1,0 +1,122 @@
+"""A gateway session's handle on the engine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from engine.messages import Audio
+from engine.segment import StreamOptions
+from engine.stream import Stream
+from engine.transcript import CloseReason, Event
+
+log = structlog.get_logger("engine.worker")
+
+
+class Listener(Protocol):
+    """Whoever a session's events are for. Neither method may block."""
+
+    def hear(self, events: Sequence[Event]) -> None:
+        """Takes events, in order."""
+        ...
+
+    def broken(self) -> None:
+        """The session came to an end through a fault of ours; no events follow."""
+        ...
+
+
+class Engine(Protocol):
+    """What a session needs of the worker that owns it."""
+
+    def audio_arrived(self, session: "SpeechSession") -> None:
+        """There is something to hear."""
+        ...
+
+    def said(self, session: "SpeechSession", events: Sequence[Event]) -> None:
+        """Events went out."""
+        ...
+
+    def discard(self, session: "SpeechSession") -> None:
+        """The session is over."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class SpeechSession:
+    """A gateway session's handle on the engine."""
+
+    stream: Stream
+    _engine: Engine
+    _listener: Listener
+    over: bool = False
+    """No more events go out."""
+    said_cadence: int = 0
+    """The stretched cadence that the client was last told of; 0: none."""
+
+    @property
+    def received(self) -> int:
+        """Samples pushed."""
+        return self.stream.received
+
+    @property
+    def unconfirmed(self) -> int:
+        """Samples pushed that are neither in a final nor silence."""
+        return self.stream.unconfirmed
+
+    def push(self, pcm: Audio) -> None:
+        """Appends 16 kHz samples, shape ``(n,)``."""
+        self.stream.push(pcm)
+        self._engine.audio_arrived(self)
+
+    def close_segment(self, reason: CloseReason, id: str | None = None) -> None:
+        """Closes the open segment behind what was pushed; ``stop``, ``drain`` end the session."""
+        self.stream.mark(reason, id)
+        self._engine.audio_arrived(self)
+
+    def update(self, options: StreamOptions) -> None:
+        """Changes language, context, endpoint and partials from now on."""
+        self.stream.update(options)
+
+    def discard(self) -> None:
+        """Ends the session without finals."""
+        self._engine.discard(self)
+
+    def emit(self) -> None:
+        """Hands the gathered events over."""
+        if self.stream.events and not self.over:
+            events, self.stream.events = self.stream.events, []
+            self._listener.hear(events)
+            self._engine.said(self, events)
+
+    def break_off(self) -> None:
+        """Ends the session because of the exception that is being handled."""
+        log.exception("session_broken", session=self.stream.id)
+        self.discard()
+        self._listener.broken()
+
+
+class Isolated:
+    """``with``: a fault inside ends this session; the worker and the others go on.
+
+    At the end what was gathered is said. A class, as this is on the path of every message.
+    """
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: SpeechSession) -> None:
+        self._session = session
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *fault: object) -> bool:
+        if kind is None:
+            try:
+                self._session.emit()
+            except Exception:
+                self._session.break_off()
+        elif issubclass(kind, Exception):
+            self._session.break_off()
+            return True
+        return False
