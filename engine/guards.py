@@ -42,7 +42,7 @@ def low_evidence(result: StepResult, voiced: int, least_confidence: float) -> bo
         voiced: samples of frames with speech in the segment.
         least_confidence: the model's own bound, `ModelInfo.least_confidence`.
     """
-    if not result.tokens:
+    if not any(result.pieces):  # no text; some models have tokens without any
         return False
     if voiced < SHORTEST_SPEECH:
         return True

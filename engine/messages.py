@@ -102,6 +102,12 @@ class StepResult:
     """Sequential passes of the decoder."""
     encode_s: float = 0.0
     decode_s: float = 0.0
+    flops: float = 0.0
+    """Floating-point operations, this step's share of its batch; 0: the model does not count."""
+    encoder_frames: float = 0.0
+    """Mel frames that went through the encoder, shared alike."""
+    prefill_tokens: float = 0.0
+    """Tokens of the decoder's first pass, shared alike."""
 
 
 def pack_step(step: Step, audio_from: int) -> dict[str, Any]:

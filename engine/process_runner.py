@@ -7,10 +7,12 @@ gone so is that, and everything is sent again from the gateway's own copy (P3).
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -25,7 +27,7 @@ from engine.messages import (
     pack_step,
     unpack_result,
 )
-from engine.runner import ModelUnavailableError, StepFailedError
+from engine.runner import ModelOptions, ModelUnavailableError, StepFailedError
 
 PING_EVERY_S = 1.0
 PONG_WITHIN_S = 5.0
@@ -58,13 +60,14 @@ class Child:
         self.pong_at = 0.0
 
     @classmethod
-    async def spawn(cls, model: str) -> "Child":
+    async def spawn(cls, model: str, options: ModelOptions) -> "Child":
         """Starts a process that loads ``model``."""
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "engine.runner_child", str(theirs.fileno()), model,
-                pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL, env=_environment(),
+                json.dumps(asdict(options)), pass_fds=(theirs.fileno(),),
+                stdin=asyncio.subprocess.DEVNULL, env=_environment(),
             )  # fmt: skip
         return cls(process, await asyncio.open_connection(sock=ours))
 
@@ -96,8 +99,10 @@ class Child:
 class ProcessRunner:
     """See `engine.runner.Runner`."""
 
-    def __init__(self, model: str, *, step_within_s: float = 15.0) -> None:
-        self._model = model
+    def __init__(
+        self, model: str, options: ModelOptions | None = None, *, step_within_s: float = 15.0
+    ) -> None:
+        self._model, self._options = model, options or ModelOptions()
         self._step_within_s = step_within_s
         self._info: ModelInfo | None = None
         self._child: Child | None = None
@@ -129,7 +134,7 @@ class ProcessRunner:
         self._supervisor = asyncio.create_task(self._supervise(), name="runner-supervisor")
 
     async def _launch(self) -> None:
-        child = await Child.spawn(self._model)
+        child = await Child.spawn(self._model, self._options)
         try:
             async with asyncio.timeout(LOAD_WITHIN_S):
                 hello = await child.receive()

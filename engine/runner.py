@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from engine.messages import ModelInfo, SegmentKey, Step, StepResult
-from engine.models.base import ModelUnavailableError, SpeechModel
+from engine.models.base import ModelOptions, ModelUnavailableError, SpeechModel
 from engine.models.catalog import load_model
 
-__all__ = ["ModelUnavailableError", "Runner", "StepFailedError", "ThreadRunner"]
+__all__ = ["ModelOptions", "ModelUnavailableError", "Runner", "StepFailedError", "ThreadRunner"]
 
 
 class StepFailedError(Exception):
@@ -62,8 +62,8 @@ class Runner(Protocol):
 class ThreadRunner:
     """The model in a thread of this process: for models that release the GIL, and for tests."""
 
-    def __init__(self, model: str | SpeechModel) -> None:
-        self._wanted = model
+    def __init__(self, model: str | SpeechModel, options: ModelOptions | None = None) -> None:
+        self._wanted, self._options = model, options
         self._model: SpeechModel | None = None
         self._lanes = ThreadPoolExecutor(1, thread_name_prefix="model")
         self.restarts = 0
@@ -88,7 +88,8 @@ class ThreadRunner:
             self._lanes = ThreadPoolExecutor(self._model.info.lanes, thread_name_prefix="lane")
 
     def _load(self) -> SpeechModel:
-        model = load_model(self._wanted) if isinstance(self._wanted, str) else self._wanted
+        wanted = self._wanted
+        model = load_model(wanted, self._options) if isinstance(wanted, str) else wanted
         model.warm_up()
         return model
 

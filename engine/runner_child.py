@@ -1,10 +1,12 @@
-"""The process that `engine.process_runner` supervises: ``python -m engine.runner_child FD MODEL``.
+"""The process that `engine.process_runner` supervises.
 
+``python -m engine.runner_child FD MODEL OPTIONS``, the options as JSON of `ModelOptions`.
 The main thread reads and answers pings at once; the model runs in threads of its own, as many as it
 has lanes.
 """
 
 import ctypes
+import json
 import os
 import queue
 import signal
@@ -18,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from engine.messages import Audio, SegmentKey, Step, dumps, loads, pack_result, unpack_step
-from engine.models.base import ModelUnavailableError, SpeechModel
+from engine.models.base import ModelOptions, ModelUnavailableError, SpeechModel
 from engine.models.catalog import load_model
 from engine.process_runner import LENGTH_BYTES
 
@@ -70,9 +72,9 @@ class Wire:
 class Worker:
     """Runs batches, and keeps what came of each segment's audio until it is forgotten."""
 
-    def __init__(self, wire: Wire, model: str) -> None:
+    def __init__(self, wire: Wire, model: str, options: ModelOptions) -> None:
         self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._wire, self._wanted = wire, model
+        self._wire, self._wanted, self._options = wire, model, options
         self._model: SpeechModel
         self._audio: dict[SegmentKey, Audio] = {}
         self._memory = FreeMemory()
@@ -85,7 +87,7 @@ class Worker:
 
     def _load(self) -> None:
         try:
-            self._model = load_model(self._wanted)
+            self._model = load_model(self._wanted, self._options)
             self._model.warm_up()
         except ModelUnavailableError as error:
             self._wire.send({"unavailable": str(error)})
@@ -141,7 +143,7 @@ def main() -> None:
     # Ctrl-C in a terminal reaches the whole group; the gateway decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     wire = Wire(socket.socket(fileno=int(sys.argv[1])))
-    worker = Worker(wire, sys.argv[2])
+    worker = Worker(wire, sys.argv[2], ModelOptions(**json.loads(sys.argv[3])))
     worker.start()  # loads while we listen: a gateway that dies meanwhile leaves no process behind
     while (message := wire.receive()) is not None:
         if "ping" in message:

@@ -73,6 +73,17 @@ class Metrics:
             "scribewire_tokens", "Tokens by origin: a draft kept, or a pass of their own",
             ["by"], registry=registry,
         )  # fmt: skip
+        self.flops = Counter(
+            "scribewire_model_flops", "Floating-point operations that the model counted",
+            registry=registry,
+        )  # fmt: skip
+        self.encoder_frames = Counter(
+            "scribewire_encoder_frames", "Mel frames through the encoder", registry=registry
+        )
+        self.prefill_tokens = Counter(
+            "scribewire_prefill_tokens", "Tokens through the decoder's first pass of a step",
+            registry=registry,
+        )  # fmt: skip
         self.model_ready = Gauge(
             "scribewire_model_ready", "1 while the model takes work", registry=registry
         )
@@ -91,6 +102,9 @@ class Metrics:
             self.phase_s.labels("decode").inc(result.decode_s)
             self.tokens.labels("draft").inc(result.accepted)
             self.tokens.labels("pass").inc(result.decode_steps)
+            self.flops.inc(result.flops)
+            self.encoder_frames.inc(result.encoder_frames)
+            self.prefill_tokens.inc(result.prefill_tokens)
 
     def exposition(self) -> bytes:
         """The Prometheus text format."""

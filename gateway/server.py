@@ -14,7 +14,7 @@ import uvicorn
 import uvloop
 
 from engine.process_runner import ProcessRunner
-from engine.runner import ModelUnavailableError, Runner, ThreadRunner
+from engine.runner import ModelOptions, ModelUnavailableError, Runner, ThreadRunner
 from engine.vad import VoiceDetector
 from engine.worker import Observers, Worker
 from gateway.app import create_app
@@ -106,9 +106,15 @@ def _cannot_listen(settings: Settings, error: OSError) -> CannotStartError:
 
 
 def _runner(settings: Settings) -> Runner:
+    options = ModelOptions(
+        device=settings.device,
+        dtype=settings.dtype,
+        gpu_memory=settings.gpu_memory,
+        cpu_cache_gib=settings.cpu_cache_gib,
+    )
     if settings.runner == "thread":
-        return ThreadRunner(settings.model)
-    return ProcessRunner(settings.model, step_within_s=settings.step_timeout_s)
+        return ThreadRunner(settings.model, options)
+    return ProcessRunner(settings.model, options, step_within_s=settings.step_timeout_s)
 
 
 @contextlib.asynccontextmanager

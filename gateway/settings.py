@@ -18,7 +18,15 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65_535)
     """Port to listen on; 0 takes a free one."""
     model: str = "moonshine-tiny-en"
-    """Name of the speech model."""
+    """Speech model: `moonshine-tiny-en`, a Qwen3-ASR checkpoint (name, folder), `module:Class`."""
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """Where the model computes: `cpu`, `cuda`, `cuda:N`; auto: a GPU if there is one."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """The model's arithmetic; auto: bfloat16 on a GPU, else float32."""
+    gpu_memory: float = Field(0.85, gt=0.1, le=0.98)
+    """Share of the GPU's memory that weights and caches may take."""
+    cpu_cache_gib: float = Field(1.0, gt=0, le=1024)
+    """GiB for the caches of open segments when there is no GPU."""
     runner: Literal["process", "thread"] = "process"
     """Where the model runs: a supervised process of its own, or a thread of the gateway."""
     step_timeout_s: float = Field(15.0, gt=0, le=600, allow_inf_nan=False)

@@ -1,13 +1,37 @@
 """What the engine asks of a speech model."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from engine.messages import ModelInfo, SegmentKey, Step, StepResult
+import numpy as np
+
+from engine.messages import Audio, ModelInfo, SegmentKey, Step, StepResult
 
 
 class ModelUnavailableError(Exception):
     """A model cannot be had here. The message is one sentence that says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """Where and how large a model runs. Models that have no use for one leave it alone."""
+
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    dtype: str = "auto"
+    """``auto``, ``float32`` or ``bfloat16``."""
+    threads: int = 0
+    """On a CPU; 0: all cores."""
+    gpu_memory: float = 0.85
+    """Share of the GPU's memory for weights and caches."""
+    cpu_cache_gib: float = 1.0
+    """For caches of segments when there is no GPU."""
+
+
+def silent_audio(samples: int) -> Audio:
+    """Shape ``(samples,)``, for warming up."""
+    return np.zeros(samples, np.float32)
 
 
 class SpeechModel(Protocol):

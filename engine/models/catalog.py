@@ -1,15 +1,20 @@
 """Names of models to models."""
 
 import importlib
+import os
 from typing import cast
 
-from engine.models.base import ModelUnavailableError, SpeechModel
+from engine.models.base import ModelOptions, ModelUnavailableError, SpeechModel
 
 EMBEDDED = "moonshine-tiny-en"
 
 
-def load_model(name: str) -> SpeechModel:
-    """Loads a model by its name, or your own by ``package.module:Class``.
+def load_model(name: str, options: ModelOptions | None = None) -> SpeechModel:
+    """Loads a model: the embedded one, a Qwen3-ASR checkpoint, or your own.
+
+    Args:
+        name: the embedded model's; a checkpoint's on the hub, such as ``Qwen/Qwen3-ASR-0.6B-hf``,
+            or its folder; or ``package.module:Class``.
 
     Raises:
         ModelUnavailableError: no such model, or something it needs is missing.
@@ -18,11 +23,15 @@ def load_model(name: str) -> SpeechModel:
         from engine.models.moonshine import Moonshine
 
         return Moonshine()
+    if "/" in name or os.path.isdir(name):
+        from engine.models.qwen3_asr.model import Qwen3ASR
+
+        return Qwen3ASR(name, options or ModelOptions())
     if ":" in name:
         return _own(*name.split(":", 1))
     raise ModelUnavailableError(
-        f"there is no model {name!r}; the models that can run here are {EMBEDDED}, "
-        "and your own given as package.module:Class"
+        f"there is no model {name!r}; there are {EMBEDDED}, Qwen/Qwen3-ASR-0.6B-hf and -1.7B-hf "
+        "or a folder with one of these, and your own given as package.module:Class"
     )
 
 

@@ -12,18 +12,17 @@ begins while no other runs gets all of them.
 """
 
 import importlib.util
-import math
 import os
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.guards import repetition_start, token_budget
+from engine.guards import token_budget
 from engine.messages import (
     SAMPLE_RATE,
     Audio,
@@ -31,10 +30,9 @@ from engine.messages import (
     SegmentKey,
     Step,
     StepResult,
-    StopReason,
 )
 from engine.models.base import ModelUnavailableError
-from engine.rollback import Draft
+from engine.models.greedy import Greedy
 
 BOS, EOS = 1, 2
 LAYERS, HEADS, HEAD_WIDTH = 6, 8, 36
@@ -160,70 +158,20 @@ class Decoding:
                 self._feed[key] = np.ascontiguousarray(self._feed[key][:, :, :-tokens])
 
 
-class Decoder(Protocol):
-    """What `Greedy` needs of a `Decoding`."""
-
-    def advance(self, tokens: Sequence[int]) -> Array:
-        """Appends tokens; logits of what follows each."""
-        ...
-
-    def rewind(self, tokens: int) -> None:
-        """Takes back the last ``tokens`` tokens."""
-        ...
-
-
-class Greedy:
-    """Greedy decoding of one step behind its forced tokens, with the draft verified on the way."""
-
-    def __init__(self, decoding: Decoder, step: Step, budget: int) -> None:
-        self._decoding, self._budget = decoding, budget
-        self.tokens = list(step.forced)
-        self._decided = len(step.forced)
-        self._draft = Draft(step.draft)
-        self._log_probability = 0.0
-        self.accepted = 0
-        self.stop: StopReason | None = None
-
-    def run(self) -> None:
-        """Decodes to the end."""
-        pending = [BOS, *self.tokens]
-        while self.stop is None:
-            draft = self._draft.proposal()
-            logits = self._decoding.advance([*pending, *draft])[-1 - len(draft) :]
-            pending = [self._verify(draft, logits)]
-
-    def _verify(self, draft: list[int], logits: Array) -> int:
-        """Takes what greedy decoding agrees to, and one token more: that one is returned."""
-        for i, row in enumerate(logits):
-            token = int(row.argmax())
-            self._take(token, row)
-            if self.stop is None and i < len(draft) and token == draft[i]:
-                self.accepted += 1
-                continue
-            self._decoding.rewind(len(draft) - i)
-            self._draft.decided(i, token)
-            return token
-        raise AssertionError("there is one row more than there are draft tokens")
-
-    def _take(self, token: int, logits: Array) -> None:
-        peak = float(logits[token])
-        self._log_probability -= math.log(float(np.exp(logits - peak).sum()))
-        if token == EOS:
-            self.stop = "eos"
-            return
-        self.tokens.append(token)
-        start = repetition_start(self.tokens)
-        if start is not None:
-            del self.tokens[start:]
-            self.stop = "repetition"
-        elif len(self.tokens) >= self._budget:
-            self.stop = "budget"
-
-    @property
-    def confidence(self) -> float:
-        """Geometric mean probability of the decided tokens."""
-        decided = max(1, len(self.tokens) - self._decided + (self.stop == "eos"))
-        return math.exp(self._log_probability / decided)
+def greedy(decoding: Decoding, step: Step, budget: int) -> Greedy:
+    """Decodes a step to its end."""
+    state = Greedy(step.forced, step.draft, budget, (EOS,))
+    pending = [BOS, *step.forced]
+    while state.stop is None:
+        proposal = state.proposal()
+        logits = decoding.advance([*pending, *proposal])[-1 - len(proposal) :]
+        best = logits.argmax(axis=1)
+        peaks = logits[np.arange(len(best)), best]
+        log_probabilities = -np.log(np.exp(logits - peaks[:, None]).sum(axis=1))
+        kept = state.decide(proposal, best.tolist(), log_probabilities.tolist())
+        decoding.rewind(len(proposal) - kept)
+        pending = [int(best[kept])]
+    return state
 
 
 class Moonshine:
@@ -267,16 +215,15 @@ class Moonshine:
         states = networks.encode(audio)
         encoded = time.perf_counter()
         decoding = networks.decoder(states, len(audio))
-        greedy = Greedy(decoding, step, token_budget(len(audio), TOKENS_PER_SECOND))
-        greedy.run()
-        assert greedy.stop is not None
+        done = greedy(decoding, step, token_budget(len(audio), TOKENS_PER_SECOND))
+        assert done.stop is not None
         return StepResult(
-            tokens=tuple(greedy.tokens),
-            pieces=tuple(self._vocabulary[token] for token in greedy.tokens),
-            stop=greedy.stop,
+            tokens=tuple(done.tokens),
+            pieces=tuple(self._vocabulary[token] for token in done.tokens),
+            stop=done.stop,
             language="en",
-            confidence=greedy.confidence,
-            accepted=greedy.accepted,
+            confidence=done.confidence,
+            accepted=done.accepted,
             decode_steps=decoding.passes,
             encode_s=encoded - began,
             decode_s=time.perf_counter() - encoded,

@@ -1,6 +1,6 @@
 """The embedded model itself, on real speech."""
 
-from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ import soundfile
 from engine.messages import Audio, SegmentKey, Step, StepResult
 from engine.models.base import ModelUnavailableError
 from engine.models.catalog import load_model
-from engine.models.moonshine import Greedy, Moonshine, assets, read_vocabulary
+from engine.models.moonshine import Moonshine, assets, read_vocabulary
 from tests.speech import speech
 
 KEY = SegmentKey("session", 1)
@@ -81,10 +81,11 @@ def test_a_wrong_draft_costs_passes_but_is_not_believed(
 
 
 def test_a_batch_says_what_its_segments_say_alone(model: Moonshine, beckett: Audio) -> None:
-    """P2, to the last bit, also on another number of cores."""
+    """P2, to the last bit: in lanes side by side, and on another number of cores."""
     steps = [Step(KEY, beckett[: int(16_000 * s)]) for s in (0.4, 1.5, 3.0, 6.0, 9.9)]
 
-    together = model.step(steps)
+    with ThreadPoolExecutor(model.info.lanes) as lanes:
+        together = [result for [result] in lanes.map(lambda step: model.step([step]), steps)]
     alone = [Moonshine(lanes=1).step([step])[0] for step in steps]
 
     assert [r.tokens for r in together] == [r.tokens for r in alone]
@@ -104,43 +105,6 @@ def test_what_it_writes_is_bounded_by_the_length_of_the_audio(model: Moonshine) 
     result = model.step([Step(KEY, noise, forced=(5, 6, 7))])[0]
 
     assert len(result.tokens) <= 4 * 6.5 + 8
-
-
-class LoopingDecoding:
-    """Logits that say 11, 12, 13, 11, 12, 13 … for ever."""
-
-    def __init__(self) -> None:
-        self.passes = self.written = 0
-
-    def advance(self, tokens: Sequence[int]) -> np.ndarray:
-        logits = np.zeros((len(tokens), 20), np.float32)
-        for row in logits:
-            row[11 + self.written % 3] = 10
-            self.written += 1
-        self.written -= len(tokens) - 1 if self.passes == 0 else 0
-        self.passes += 1
-        return logits
-
-    def rewind(self, tokens: int) -> None:
-        self.written -= tokens
-
-
-def test_a_runaway_repetition_is_cut_to_its_first_turn() -> None:
-    greedy = Greedy(LoopingDecoding(), Step(KEY, np.zeros(16_000, np.float32)), budget=1000)
-
-    greedy.run()
-
-    assert greedy.stop == "repetition"
-    assert greedy.tokens == [11, 12, 13]
-
-
-def test_the_budget_ends_what_the_guard_does_not() -> None:
-    greedy = Greedy(LoopingDecoding(), Step(KEY, np.zeros(16_000, np.float32)), budget=7)
-
-    greedy.run()
-
-    assert greedy.stop == "budget"
-    assert len(greedy.tokens) == 7
 
 
 def test_the_vocabulary_covers_all_bytes() -> None:

@@ -1,0 +1,186 @@
+"""Qwen3-ASR behind `engine.models.base.SpeechModel`: loading, memory, prompts."""
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoProcessor, Qwen3ASRForConditionalGeneration
+
+from engine.guards import token_budget
+from engine.messages import SAMPLE_RATE, ModelInfo, SegmentKey, Step, StepResult
+from engine.models.base import ModelOptions, ModelUnavailableError, silent_audio
+from engine.models.qwen3_asr.cost import Cost
+from engine.models.qwen3_asr.incremental import Request, Transcriber
+from engine.models.qwen3_asr.kv import bytes_per_token
+from engine.models.qwen3_asr.prompt import Prompt
+
+TOKENS_PER_SECOND = 12.0
+"""More than anybody speaks: English has 3.5 in the mean, Mandarin 5."""
+SPARE_TOKENS = 24
+MAX_SEGMENT_MS = 28_000
+MAX_BATCH_CPU = 4
+"""On a CPU a batch is computed row by row in its attention; a larger one would only be late."""
+MAX_BATCH_CUDA = 1024
+GIB = 1 << 30
+ACTIVATIONS = 6 * GIB
+"""Left free on a GPU for what a pass needs besides weights and pages."""
+
+
+class Qwen3ASR:
+    """A checkpoint in transformers' own format, by its name on the hub or as a folder."""
+
+    def __init__(self, name: str, options: ModelOptions) -> None:
+        """
+        Raises:
+            ModelUnavailableError: it cannot be had or does not fit; the message says what to do.
+        """
+        device = _device(options.device)
+        dtype = _dtype(options.dtype, device)
+        processor, model = _load(name, device, dtype)
+        if device.type == "cpu":
+            torch.set_num_threads(options.threads or os.cpu_count() or 1)
+        per_token = bytes_per_token(model.config.text_config, dtype)
+        budget = _cache_bytes(options, device)
+        self._transcriber = Transcriber(
+            model, processor.feature_extractor, cache_tokens=max(2048, budget // per_token)
+        )
+        self._prompt = Prompt(processor)
+        ends: Any = model.generation_config.eos_token_id or model.config.eos_token_id
+        self._ends = frozenset([ends] if isinstance(ends, int) else ends)
+        self.info = ModelInfo(
+            name=os.path.basename(name.rstrip("/")) or name,
+            languages=self._prompt.languages,
+            max_segment_ms=MAX_SEGMENT_MS,
+            max_batch=MAX_BATCH_CUDA if device.type == "cuda" else MAX_BATCH_CPU,
+            exact_drafts=True,
+            context=True,
+            words=False,
+        )
+
+    def step(self, batch: Sequence[Step]) -> list[StepResult]:
+        """See `engine.models.base.SpeechModel`."""
+        began = time.perf_counter()
+        before = self.cost
+        done = self._transcriber.step([self._request(step) for step in batch])
+        seconds = time.perf_counter() - began
+        spent, share = self.cost.since(before), 1 / len(batch)
+        results = []
+        for greedy in done:
+            assert greedy.stop is not None
+            language, pieces = self._prompt.read(greedy.tokens)
+            results.append(
+                StepResult(
+                    tokens=tuple(greedy.tokens),
+                    pieces=pieces,
+                    stop=greedy.stop,
+                    language=language,
+                    confidence=greedy.confidence,
+                    accepted=greedy.accepted,
+                    decode_steps=greedy.passes,
+                    encode_s=spent.encode_s * share,
+                    decode_s=(seconds - spent.encode_s) * share,
+                    flops=spent.flops * share,
+                    encoder_frames=spent.encoder_frames * share,
+                    prefill_tokens=spent.prefill_tokens * share,
+                )
+            )
+        return results
+
+    def _request(self, step: Step) -> Request:
+        head, tail = self._prompt.around(step.context)
+        forced = step.forced
+        draft = step.draft
+        header = self._prompt.header(step.language) if step.language else ()
+        if len(forced) < len(header):
+            draft = (*forced, *draft)[len(header) :]
+            forced = header
+        budget = token_budget(len(step.audio), TOKENS_PER_SECOND, SPARE_TOKENS)
+        return Request(
+            step.key, step.audio, head, tail, forced, draft, len(header) + budget, self._ends
+        )
+
+    @property
+    def cost(self) -> Cost:
+        """What all steps so far have cost."""
+        return self._transcriber.meter.snapshot()
+
+    def forget(self, key: SegmentKey) -> None:
+        """See `engine.models.base.SpeechModel`."""
+        self._transcriber.forget(key)
+
+    def warm_up(self) -> None:
+        """See `engine.models.base.SpeechModel`."""
+        key = SegmentKey("warm-up", 0)
+        self.step([Step(key, silent_audio(SAMPLE_RATE))])
+        self.forget(key)
+
+
+def _load(name: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:
+    logging.getLogger("transformers").setLevel(logging.ERROR)  # we say it in one sentence
+    load_processor: Any = AutoProcessor
+    load_model: Any = Qwen3ASRForConditionalGeneration
+    try:
+        config = AutoConfig.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise ModelUnavailableError(_missing(name, error)) from error
+    if config.model_type != "qwen3_asr":
+        raise ModelUnavailableError(
+            f"{name} is a {config.model_type} model; give a Qwen3-ASR checkpoint in transformers' "
+            "format, such as Qwen/Qwen3-ASR-0.6B-hf"
+        )
+    try:
+        processor = load_processor.from_pretrained(name)
+        return processor, load_model.from_pretrained(name, dtype=dtype).to(device)
+    except torch.OutOfMemoryError as error:
+        raise ModelUnavailableError(
+            f"{name} does not fit into the memory of {device}: free some, or take a smaller model"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ModelUnavailableError(_missing(name, error)) from error
+
+
+def _missing(name: str, error: Exception) -> str:
+    reason = str(error).split("\n")[0].rstrip(".")
+    if os.path.isdir(name):
+        return (
+            f"the folder {name} holds no whole Qwen3-ASR checkpoint ({reason}); download it again "
+            "with: hf download Qwen/Qwen3-ASR-0.6B-hf --local-dir FOLDER"
+        )
+    return (
+        f"the model {name} is neither a folder here nor to be had from the hub ({reason}); check "
+        "the name and the network, or download it elsewhere and give the folder"
+    )
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelUnavailableError(
+            "there is no CUDA device here, or this torch cannot use it; take --device cpu"
+        )
+    return torch.device(wanted)
+
+
+def _dtype(wanted: str, device: torch.device) -> torch.dtype:
+    if wanted == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    dtype: torch.dtype = getattr(torch, wanted)
+    return dtype
+
+
+def _cache_bytes(options: ModelOptions, device: torch.device) -> int:
+    """For keys and values of all segments together."""
+    if device.type != "cuda":
+        return int(options.cpu_cache_gib * GIB)
+    free, total = torch.cuda.mem_get_info(device)
+    mine = int(total * options.gpu_memory) - (total - free) - ACTIVATIONS
+    if mine < GIB:
+        raise ModelUnavailableError(
+            f"with --gpu-memory {options.gpu_memory} only {max(0, mine) / GIB:.1f} GiB are left "
+            "for sessions; give more, free the GPU, or take a smaller model"
+        )
+    return mine
