@@ -9,6 +9,7 @@ import numpy as np
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from engine.models.base import SpeechModel
 from engine.models.moonshine import Moonshine
 from engine.segment import StreamOptions
 from engine.transcript import Final
@@ -97,8 +98,8 @@ async def converse(
 class Offline:
     """The model on whole segments: no partials, no prefix, no drafts, no server."""
 
-    def __init__(self) -> None:
-        self._model, self._detector = Moonshine(), VoiceDetector()
+    def __init__(self, model: SpeechModel | None = None) -> None:
+        self._model, self._detector = model or Moonshine(), VoiceDetector()
 
     def finals(
         self, audio: bytes, rate: int = 16_000, options: StreamOptions | None = None

@@ -25,9 +25,12 @@ from engine.messages import Audio, SegmentKey
 from engine.models.greedy import Greedy
 from engine.models.qwen3_asr.cost import CostMeter
 from engine.models.qwen3_asr.encoder import EncodedWindow, WindowEncoder
+from engine.models.qwen3_asr.graphs import DecodeGraphs
 from engine.models.qwen3_asr.kv import PAGED, PagedCache, PagePool, Plan, PoolExhaustedError, Row
 from engine.models.qwen3_asr.mel import WINDOW_FRAMES, LogMel, MelState, Spectra
 
+LONGEST_ROW = 1280
+"""Tokens of prompt and text of a segment of 28 s with room to spare."""
 LOGITS_AT_ONCE = 1024
 """Rows of 152,000 float32 logits in memory together."""
 
@@ -93,7 +96,13 @@ class Transcriber:
         *,
         cache_tokens: int,
         reuse: Reuse = Reuse(),
+        graphs: bool = False,
     ) -> None:
+        """
+        Args:
+            cache_tokens: of keys and values in the pool, for all segments together.
+            graphs: fixed batch sizes for single-token passes; on CUDA always, and captured.
+        """
         model.train(False)
         self._model: Any = model.requires_grad_(False)
         config: Any = model.config
@@ -106,6 +115,9 @@ class Transcriber:
         self._mel = LogMel(extractor, weight.device)
         self._encoder = WindowEncoder(model, self.meter)
         self._reuse = reuse
+        self._graphs = (
+            DecodeGraphs(self.pool, self._next, LONGEST_ROW) if graphs or self.pool.cuda else None
+        )
         self._caches: dict[SegmentKey, SegmentCache] = {}
         """Least recently used first."""
         self.evictions = 0
@@ -226,33 +238,50 @@ class Transcriber:
             new = sum(map(len, one.unread)) + len(proposal)
             self._make_room(one.cache.pages, one.context + new, active)
             rows.append(Row(one.cache.pages, one.context, new))
+        if not prefill and self._graphs is not None and self._graphs.fits(rows):
+            self.meter.decoded([(row.context, 1) for row in rows], len(rows), prefill=False)
+            return self._graphs.run([one.greedy.tokens[-1] for one in active], rows)
         plan = Plan(self.pool, rows)
         parts = [
             part
             for one, proposal in zip(active, proposals, strict=True)
             for part in (*one.unread, proposal)
         ]
-        hidden = self._text(
-            inputs_embeds=self._embedded(parts)[None],
-            attention_mask={"full_attention": None},
-            position_ids=plan.positions,
-            past_key_values=PagedCache(plan),
-            use_cache=True,
-            plan=plan,
-        ).last_hidden_state[0]
+        hidden = self._hidden(self._embedded(parts), plan)
         wanted: list[int] = []
         end = 0
         for row, proposal in zip(rows, proposals, strict=True):
             end += row.new
             wanted += range(end - len(proposal) - 1, end)
         self.meter.decoded([(row.context, row.new) for row in rows], len(wanted), prefill=prefill)
+        best, log_probabilities = self._best(hidden[wanted])
+        return best.tolist(), log_probabilities.tolist()
+
+    def _next(self, tokens: Tensor, plan: Plan) -> tuple[Tensor, Tensor]:
+        """A pass of one token a row, all on the device."""
+        return self._best(self._hidden(self._embed(tokens), plan))
+
+    def _hidden(self, embedded: Tensor, plan: Plan) -> Tensor:
+        """Shape ``(tokens, width)`` to the same."""
+        found: Tensor = self._text(
+            inputs_embeds=embedded[None],
+            attention_mask={"full_attention": None},
+            position_ids=plan.positions,
+            past_key_values=PagedCache(plan),
+            use_cache=True,
+            plan=plan,
+        ).last_hidden_state[0]
+        return found
+
+    def _best(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """The most probable tokens and their log probabilities, shape ``(rows,)`` each."""
         best, log_probabilities = [], []
-        for part in hidden[wanted].split(LOGITS_AT_ONCE):
+        for part in torch.split(hidden, LOGITS_AT_ONCE):
             logits = self._model.lm_head(part).float()
             peak, token = logits.max(dim=-1)
             best.append(token)
             log_probabilities.append(peak - logits.logsumexp(dim=-1))
-        return torch.cat(best).tolist(), torch.cat(log_probabilities).tolist()
+        return torch.cat(best), torch.cat(log_probabilities)
 
     def _embedded(self, parts: Sequence[Tensor | Sequence[int]]) -> Tensor:
         """All parts one behind the other, shape ``(tokens, width)``."""

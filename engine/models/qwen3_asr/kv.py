@@ -34,6 +34,7 @@ class PagePool:
     """Pages of keys and values of all layers; owns who has which.
 
     ``keys[layer]`` and ``values[layer]`` have the shape ``(pages, page tokens, heads, width)``.
+    Nobody has page 0: the rows that fill up a captured batch write there.
     """
 
     def __init__(
@@ -47,13 +48,14 @@ class PagePool:
         self.keys = [torch.zeros(shape, device=device, dtype=dtype) for _ in layers]
         self.values = [torch.zeros(shape, device=device, dtype=dtype) for _ in layers]
         self.device = device
+        self.cuda = cuda
         self.reads_pages_in_place = cuda and dtype in (torch.float16, torch.bfloat16)
-        self._free = list(range(self.pages - 1, -1, -1))
+        self._free = list(range(self.pages - 1, 0, -1))
 
     @property
-    def free_pages(self) -> int:
-        """Pages nobody has."""
-        return len(self._free)
+    def used_pages(self) -> int:
+        """Pages that somebody has."""
+        return self.pages - 1 - len(self._free)
 
     def grow(self, pages: list[int], tokens: int) -> None:
         """Adds pages until there is room for ``tokens``.
@@ -90,6 +92,25 @@ class Row:
     new: int
 
 
+def places(rows: Sequence[Row], page_tokens: int) -> tuple[Tensor, Tensor]:
+    """Each new token's slot in the flattened pool, and its position; shapes ``(tokens,)``."""
+    slots, positions = [], []
+    for row in rows:
+        at = np.arange(row.context, row.context + row.new)
+        slots.append(np.array(row.pages)[at // page_tokens] * page_tokens + at % page_tokens)
+        positions.append(at)
+    return torch.from_numpy(np.concatenate(slots)), torch.from_numpy(np.concatenate(positions))
+
+
+def tables(rows: Sequence[Row], columns: int) -> tuple[Tensor, Tensor]:
+    """Pages of each row, shape ``(rows, columns)``, and its tokens, ``(rows,)``; both int32."""
+    table = np.zeros((len(rows), columns), np.int32)
+    for line, row in zip(table, rows, strict=True):
+        line[: len(row.pages)] = row.pages
+    used = np.array([row.context + row.new for row in rows], np.int32)
+    return torch.from_numpy(table), torch.from_numpy(used)
+
+
 @dataclass(slots=True)
 class Plan:
     """Which tokens of a packed pass belong to whom, and where their keys and values go."""
@@ -103,26 +124,16 @@ class Plan:
     _varlen: dict[str, Any] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        size, slots, positions = self.pool.page_tokens, [], []
-        for row in self.rows:
-            places = np.arange(row.context, row.context + row.new)
-            slots.append(np.array(row.pages)[places // size] * size + places % size)
-            positions.append(places)
         device = self.pool.device
-        self.slots = torch.from_numpy(np.concatenate(slots)).to(device)
-        self.positions = torch.from_numpy(np.concatenate(positions)[None]).to(device)
+        slots, positions = places(self.rows, self.pool.page_tokens)
+        self.slots, self.positions = slots.to(device), positions[None].to(device)
         if self.pool.reads_pages_in_place:
             self._varlen = self._tables()
 
     def _tables(self) -> dict[str, Any]:
         device = self.pool.device
-        longest = max(len(row.pages) for row in self.rows)
-        table = torch.tensor(
-            [row.pages + [0] * (longest - len(row.pages)) for row in self.rows],
-            dtype=torch.int32,
-        )
+        table, used = tables(self.rows, max(len(row.pages) for row in self.rows))
         new = torch.tensor([0, *(row.new for row in self.rows)])
-        used = torch.tensor([row.context + row.new for row in self.rows], dtype=torch.int32)
         return {
             "cu_seq_q": new.cumsum(0, dtype=torch.int32).to(device),
             "cu_seq_k": None,
@@ -131,6 +142,20 @@ class Plan:
             "seqused_k": used.to(device),
             "block_table": table.to(device),
         }
+
+    def refill(self, rows: Sequence[Row]) -> None:
+        """Puts other rows of one new token each into the same tensors, for a captured graph.
+
+        Their number stays, and none may have more pages than the tables have columns.
+        """
+        self.rows = rows
+        slots, positions = places(rows, self.pool.page_tokens)
+        self.slots.copy_(slots, non_blocking=True)
+        self.positions.copy_(positions[None], non_blocking=True)
+        if self._varlen is not None:
+            table, used = tables(rows, self._varlen["block_table"].shape[1])
+            self._varlen["block_table"].copy_(table, non_blocking=True)
+            self._varlen["seqused_k"].copy_(used, non_blocking=True)
 
     def attend(self, layer: int, query: Tensor, scaling: float) -> Tensor:
         """Causal attention; query and result of shape ``(tokens, heads, width)``."""

@@ -31,11 +31,14 @@ class Pair:
     ends: frozenset[int] = frozenset()
     extractor: Qwen3ASRFeatureExtractor = field(default_factory=Qwen3ASRFeatureExtractor)
 
-    def transcriber(self, cache_tokens: int = 8000, reuse: Reuse | None = None) -> Transcriber:
+    def transcriber(
+        self, cache_tokens: int = 8000, reuse: Reuse | None = None, *, graphs: bool = False
+    ) -> Transcriber:
         """A fresh one."""
         return Transcriber(
-            self.ours, self.extractor, cache_tokens=cache_tokens, reuse=reuse or Reuse()
-        )
+            self.ours, self.extractor,
+            cache_tokens=cache_tokens, reuse=reuse or Reuse(), graphs=graphs,
+        )  # fmt: skip
 
     def request(
         self,
