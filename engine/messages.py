@@ -29,6 +29,14 @@ def samples_to_ms(samples: int) -> int:
     return round(samples * 1000 / SAMPLE_RATE)
 
 
+class TimedWord(NamedTuple):
+    """A word, without punctuation, and when it is spoken, in ms of the audio that is spoken of."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+
+
 class SegmentKey(NamedTuple):
     """Names a segment for ever: ids are never used twice, so a late result finds no new owner."""
 
@@ -52,7 +60,7 @@ class ModelInfo:
     context: bool
     """Whether ``context`` text has an effect."""
     words: bool
-    """Whether word timestamps can be had."""
+    """Whether steps may want the times of their words."""
     least_confidence: float = 0.0
     """Text with less `StepResult.confidence` is not shown; speech always has more."""
     lanes: int = 1
@@ -82,6 +90,8 @@ class Step:
     """Code of the forced language; None: the model decides."""
     context: str = ""
     final: bool = False
+    words: bool = False
+    """Whether the times of the words are wanted; set for ``final`` steps only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +118,9 @@ class StepResult:
     """Mel frames that went through the encoder, shared alike."""
     prefill_tokens: float = 0.0
     """Tokens of the decoder's first pass, shared alike."""
+    words: tuple[TimedWord, ...] = ()
+    """If the step wanted them: times in ms of its audio, within it and in order. Empty if they
+    cannot be had, as in a language that no aligner knows."""
 
 
 def pack_step(step: Step, audio_from: int) -> dict[str, Any]:
@@ -121,6 +134,7 @@ def pack_step(step: Step, audio_from: int) -> dict[str, Any]:
         "language": step.language,
         "context": step.context,
         "final": step.final,
+        "words": step.words,
     }
 
 
@@ -136,6 +150,7 @@ def unpack_step(packed: dict[str, Any], earlier: Audio) -> Step:
         language=packed["language"],
         context=packed["context"],
         final=packed["final"],
+        words=packed["words"],
     )
 
 
@@ -147,7 +162,12 @@ def pack_result(result: StepResult) -> dict[str, Any]:
 def unpack_result(packed: dict[str, Any]) -> StepResult:
     """Inverse of `pack_result`."""
     result = StepResult(**packed)
-    return replace(result, tokens=tuple(result.tokens), pieces=tuple(result.pieces))
+    return replace(
+        result,
+        tokens=tuple(result.tokens),
+        pieces=tuple(result.pieces),
+        words=tuple(TimedWord(*word) for word in result.words),
+    )
 
 
 def dumps(message: dict[str, Any]) -> bytes:

@@ -43,7 +43,8 @@ def read_weights(file: Path) -> dict[str, NDArray[np.float32]]:
 def _children(message: memoryview, wanted: int) -> Iterator[memoryview]:
     for number, value in _fields(message):
         if number == wanted:
-            assert isinstance(value, memoryview)
+            if not isinstance(value, memoryview):
+                raise ValueError(f"field {wanted} is a number")
             yield value
 
 

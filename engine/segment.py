@@ -1,10 +1,11 @@
 """A segment: a stretch of a session between two finals, and what the model has said of it. Pure."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from engine.messages import StepResult, ms_to_samples
+from engine.messages import StepResult, TimedWord, ms_to_samples, samples_to_ms
 from engine.rollback import next_prefix_length
 from engine.spacing import decode
 from engine.transcript import CloseReason
@@ -34,6 +35,8 @@ class StreamOptions:
     max_segment: int = ms_to_samples(28_000)
     vad_threshold: float = 0.5
     vad_padding: int = ms_to_samples(300)
+    words: bool = False
+    """Whether finals tell the times of their words."""
 
     @property
     def cadence(self) -> int:
@@ -161,6 +164,16 @@ class Segment:
             self.prefix_text = decode(b"".join(latest.pieces[: self.prefix_length]))[0].lstrip()
         return True
 
+    def timed(self, words: Sequence[TimedWord]) -> tuple[TimedWord, ...]:
+        """Words of a step over the whole segment, in ms since the session's first sample."""
+        assert self.end is not None
+        start_ms, end_ms = samples_to_ms(self.start), samples_to_ms(self.end)
+        return tuple(
+            # Both bounds were rounded: the last word could end a millisecond behind the segment.
+            TimedWord(text, min(start_ms + start, end_ms), min(start_ms + end, end_ms))
+            for text, start, end in words
+        )
+
     def split(self, cut: int) -> "Segment | None":
         """Ends this segment at ``cut``; what was heard behind it becomes the next, if speech."""
         later = [frame for frame in self.frames if frame[0] > cut]
@@ -173,3 +186,18 @@ class Segment:
             rest.hear(end, voiced, end - previous)
             previous = end
         return rest
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A segment that wants a step now."""
+
+    kind: StepKind
+    segment: Segment
+    end: int
+    """Where the step's audio ends."""
+
+    @property
+    def new(self) -> int:
+        """Samples that no step has heard yet."""
+        return self.end - max(self.segment.stepped_to, self.segment.start)

@@ -4,11 +4,19 @@ The truth of a session lives here (P3): its audio, its segments, what was said o
 """
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from engine.guards import low_evidence
-from engine.messages import Audio, ModelInfo, SegmentKey, Step, StepResult, ms_to_samples
-from engine.segment import Hypothesis, Segment, StepKind, StreamOptions
+from engine.messages import (
+    Audio,
+    ModelInfo,
+    SegmentKey,
+    Step,
+    StepResult,
+    TimedWord,
+    ms_to_samples,
+)
+from engine.segment import Due, Hypothesis, Segment, StepKind, StreamOptions
 from engine.segmenter import Segmenter
 from engine.spacing import joiner
 from engine.transcript import (
@@ -25,21 +33,6 @@ from engine.vad import VadState
 
 CONFIRM_EVERY = ms_to_samples(1000)
 MAX_FAILURES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A segment that wants a step now."""
-
-    kind: StepKind
-    segment: Segment
-    end: int
-    """Where the step's audio ends."""
-
-    @property
-    def new(self) -> int:
-        """Samples that no step has heard yet."""
-        return self.end - max(self.segment.stepped_to, self.segment.start)
 
 
 class Stream:
@@ -169,7 +162,8 @@ class Stream:
             return Due(StepKind.SPECULATIVE, segment, segment.speculative_end)
         new = self._cut.clock - max(segment.stepped_to, segment.start)
         has_speech = segment.speech_end > segment.stepped_to
-        if self.options.partials and has_speech and new >= max(cadence, self.options.cadence):
+        wanted = self.options.partials and has_speech and not self._cut.pausing
+        if wanted and new >= max(cadence, self.options.cadence):
             return Due(StepKind.PARTIAL, segment, self._cut.clock)
         return None
 
@@ -192,6 +186,7 @@ class Stream:
             language=self.options.language,
             context=self.options.context,
             final=whole,
+            words=whole and self.options.words,
         )
 
     def commit(self, due: Due, result: StepResult) -> None:
@@ -276,10 +271,12 @@ class Stream:
         assert segment.end is not None
         assert segment.reason is not None
         text = segment.shown
+        words: tuple[TimedWord, ...] = ()
         if segment.voiced == 0:
             self.events.append(Suppressed(segment.index, "silence", segment.start, segment.end))
         elif result is not None:
             text = self._final_text(segment, result)
+            words = result.words if text else ()
         self._text_tail = (self._text_tail + text)[-8:]
         self.events.append(
             Final(
@@ -292,6 +289,7 @@ class Stream:
                 confidence=round(result.confidence, 4) if result is not None else None,
                 reason=segment.reason,
                 id=segment.finalize_id,
+                words=segment.timed(words) if self.options.words else None,
             )
         )
 

@@ -1,10 +1,13 @@
 """What the engine says about a session's speech: plain frozen events.
 
-All positions are samples at 16 kHz since the session's first sample.
+All positions are samples at 16 kHz since the session's first sample; times of words are
+milliseconds since then.
 """
 
 from dataclasses import dataclass
 from typing import Literal
+
+from engine.messages import TimedWord
 
 CloseReason = Literal["endpoint", "finalize", "length", "stop", "drain"]
 SuppressReason = Literal["silence", "repetition", "low_evidence"]
@@ -66,6 +69,8 @@ class Final:
     reason: CloseReason
     id: str | None
     """Of the ``finalize`` that closed the segment."""
+    words: tuple[TimedWord, ...] | None = None
+    """In order, within the segment; empty if they cannot be had. None: the session wants none."""
 
 
 @dataclass(frozen=True, slots=True)

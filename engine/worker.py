@@ -12,10 +12,10 @@ import structlog
 from engine.messages import Audio, ModelInfo, SegmentKey, StepResult, samples_to_ms
 from engine.pacing import Pacing
 from engine.runner import Runner, StepFailedError
-from engine.segment import StepKind, StreamOptions
+from engine.segment import Due, StepKind, StreamOptions
 from engine.segmenter import FRAMES_AT_ONCE
 from engine.speech_session import Isolated, Listener, SpeechSession
-from engine.stream import Due, Stream
+from engine.stream import Stream
 from engine.transcript import Event, Final, Finished, Overloaded
 from engine.vad import VadState, VoiceDetector
 

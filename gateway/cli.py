@@ -40,6 +40,17 @@ def serve(
     model: Annotated[
         str | None, typer.Option(help="Speech model.", show_default="moonshine-tiny-en")
     ] = None,
+    aligner: Annotated[
+        str | None, typer.Option(help="Forced aligner, for the times of words: name or folder.")
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Where the model computes: cpu, cuda, cuda:N.", show_default="auto"),
+    ] = None,
+    gpu_memory: Annotated[
+        float | None,
+        typer.Option(help="Share of the GPU's memory to take.", show_default="0.85"),
+    ] = None,
     runner: Annotated[
         Literal["process", "thread"] | None,
         typer.Option(help="Where the model runs.", show_default="process"),
@@ -61,6 +72,9 @@ def serve(
         "host": host,
         "port": port,
         "model": model,
+        "aligner": aligner,
+        "device": device,
+        "gpu_memory": gpu_memory,
         "runner": runner,
         "log_format": log_format,
         "log_level": log_level,

@@ -111,6 +111,7 @@ def _runner(settings: Settings) -> Runner:
         dtype=settings.dtype,
         gpu_memory=settings.gpu_memory,
         cpu_cache_gib=settings.cpu_cache_gib,
+        aligner=settings.aligner or None,
     )
     if settings.runner == "thread":
         return ThreadRunner(settings.model, options)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from engine import transcript as heard
-from engine.messages import Audio, ModelInfo, ms_to_samples, samples_to_ms
+from engine.messages import Audio, ModelInfo, samples_to_ms
 from engine.segment import StreamOptions
 from gateway.audio import PcmDecoder
 from gateway.errors import (
@@ -15,7 +15,6 @@ from gateway.errors import (
     EngineFailed,
     GatewayError,
     InvalidMessage,
-    InvalidOption,
     as_fields,
 )
 from gateway.wire.messages import (
@@ -39,6 +38,7 @@ from gateway.wire.messages import (
     Suppressed,
 )
 from gateway.wire.options import SessionOptions, parse_options, update_options
+from gateway.wire.stream_options import to_stream_options
 
 
 class Speech(Protocol):
@@ -88,6 +88,7 @@ class Session:
 
         Raises:
             InvalidOption: the model does not know the language.
+            Unsupported: the options ask for what the model does not have.
         """
         self.id = id
         self.options = options
@@ -265,6 +266,7 @@ class Session:
             language=event.language,
             reason=event.reason,
             confidence=event.confidence,
+            words=None if event.words is None else tuple(word._asdict() for word in event.words),
             id=event.id,
         )
 
@@ -273,29 +275,3 @@ def _reconfigure(
     current: SessionOptions, raw: dict[str, Any], *, max_segment_ms: int
 ) -> SessionOptions:
     return parse_options(raw, max_segment_ms=max_segment_ms, base=current)
-
-
-def to_stream_options(options: SessionOptions, model: ModelInfo) -> StreamOptions:
-    """The engine's form of the options, in samples at 16 kHz.
-
-    Raises:
-        InvalidOption: the model does not know the language.
-    """
-    language = None
-    if options.language is not None:
-        language = model.language_code(options.language)
-        if language is None:
-            known = ", ".join(f"{code} ({name})" for code, name in model.languages.items())
-            raise InvalidOption(f"language must be one that {model.name} knows: {known}, or auto.")
-    return StreamOptions(
-        language=language,
-        context=options.context,
-        chunk=None if options.chunk_ms == "auto" else ms_to_samples(options.chunk_ms),
-        rollback_tokens=None if options.rollback_tokens == "all" else options.rollback_tokens,
-        cold_chunks=options.cold_chunks,
-        partials=options.partials,
-        endpoint=ms_to_samples(options.endpoint_ms),
-        max_segment=ms_to_samples(options.max_segment_ms),
-        vad_threshold=options.vad_threshold,
-        vad_padding=ms_to_samples(options.vad_padding_ms),
-    )

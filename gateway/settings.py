@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     """Share of the GPU's memory that weights and caches may take."""
     cpu_cache_gib: float = Field(1.0, gt=0, le=1024)
     """GiB for the caches of open segments when there is no GPU."""
+    aligner: str = ""
+    """Forced aligner for the times of words, `Qwen/Qwen3-ForcedAligner-0.6B-hf` or a folder."""
     runner: Literal["process", "thread"] = "process"
     """Where the model runs: a supervised process of its own, or a thread of the gateway."""
     step_timeout_s: float = Field(15.0, gt=0, le=600, allow_inf_nan=False)

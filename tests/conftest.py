@@ -13,10 +13,14 @@ import httpx
 import pytest
 import structlog
 import uvloop
+from hypothesis import settings
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.server import run_in_background
 from gateway.settings import Settings
+
+settings.register_profile("tests", deadline=None)  # timing belongs in benchmarks
+settings.load_profile("tests")
 
 START_WITHIN_S = 60
 """The embedded model is warm after half a second on an idle machine."""

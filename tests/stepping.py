@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from engine.messages import Audio, Step, StepResult
+from engine.messages import Audio, SegmentKey, Step, StepResult
 from engine.models.base import SpeechModel
-from engine.segment import StreamOptions
-from engine.stream import Due, Stream
-from engine.transcript import Event
+from engine.segment import Due, StreamOptions
+from engine.stream import Stream
+from engine.transcript import Event, Final
 from engine.vad import VoiceDetector
 
 FRAME = 1600
@@ -27,6 +27,9 @@ def walk(
         _catch_up(stream, model, detector, on_step)
     stream.mark("stop")
     _catch_up(stream, model, detector, on_step)
+    for event in stream.events:
+        if isinstance(event, Final):  # the next walk's segments have the same keys
+            model.forget(SegmentKey(stream.id, event.segment))
     return stream.events
 
 

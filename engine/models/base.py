@@ -27,6 +27,8 @@ class ModelOptions:
     """Share of the GPU's memory for weights and caches."""
     cpu_cache_gib: float = 1.0
     """For caches of segments when there is no GPU."""
+    aligner: str | None = None
+    """A forced aligner's checkpoint, name or folder; None: no word times."""
 
 
 def silent_audio(samples: int) -> Audio:

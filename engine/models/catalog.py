@@ -15,10 +15,23 @@ def load_model(name: str, options: ModelOptions | None = None) -> SpeechModel:
     Args:
         name: the embedded model's; a checkpoint's on the hub, such as ``Qwen/Qwen3-ASR-0.6B-hf``,
             or its folder; or ``package.module:Class``.
+        options: where and how large it runs, and the forced aligner beside it, if any.
 
     Raises:
         ModelUnavailableError: no such model, or something it needs is missing.
     """
+    options = options or ModelOptions()
+    if options.aligner is None:
+        return _load(name, options)
+    from engine.models.aligned import AlignedModel
+    from engine.models.qwen3_asr.aligner import Aligner
+
+    # First: a model on a GPU takes for its caches what it finds free.
+    aligner = Aligner(options.aligner, options)
+    return AlignedModel(_load(name, options), aligner)
+
+
+def _load(name: str, options: ModelOptions) -> SpeechModel:
     if name == EMBEDDED:
         from engine.models.moonshine import Moonshine
 
@@ -26,7 +39,7 @@ def load_model(name: str, options: ModelOptions | None = None) -> SpeechModel:
     if "/" in name or os.path.isdir(name):
         from engine.models.qwen3_asr.model import Qwen3ASR
 
-        return Qwen3ASR(name, options or ModelOptions())
+        return Qwen3ASR(name, options)
     if ":" in name:
         return _own(*name.split(":", 1))
     raise ModelUnavailableError(

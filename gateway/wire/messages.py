@@ -120,6 +120,7 @@ class Final:
     reason: CloseReason
     confidence: float | None = None
     words: tuple[Mapping[str, Any], ...] | None = None
+    """Maps of ``text``, ``start_ms`` and ``end_ms``; None: the session did not ask for them."""
     id: str | None = None
     """Of the `Finalize` that closed the segment."""
 

@@ -253,8 +253,6 @@ def _merged(
             changed[name] = rule(value)
         except ValueError:
             raise InvalidOption(f"{name} must be {rule}, got {quoted(value)}.") from None
-        if name == "words" and changed[name]:
-            raise Unsupported("words is not available: no model here gives word timestamps.")
     return SessionOptions(**{**base.model_dump(), **changed})
 
 

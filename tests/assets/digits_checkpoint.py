@@ -97,7 +97,7 @@ def new_processor() -> Qwen3ASRProcessor:
 
 
 def new_config(processor: Qwen3ASRProcessor) -> Qwen3ASRConfig:
-    """1.5 million weights, in the proportions of the 0.6B: half of the query heads have a key."""
+    """1.7 million weights, in the proportions of the 0.6B: half of the query heads have a key."""
     tokenizer = processor.tokenizer
     shapes = Shapes(
         encoder_width=128,
@@ -106,7 +106,7 @@ def new_config(processor: Qwen3ASRProcessor) -> Qwen3ASRConfig:
         encoder_feed_forward=512,
         convolution_channels=24,
         decoder_width=128,
-        decoder_layers=3,
+        decoder_layers=4,
         decoder_heads=4,
         decoder_key_value_heads=2,
         decoder_head_width=64,

@@ -51,13 +51,13 @@ SHAPES = [
     Shape(clips=12, least_words=8, most_words=12),
     Shape(clips=4, least_words=18, most_words=70),
 ]
-SHAPE_SHARES = [0.25, 0.35, 0.25, 0.15]
+SHAPE_SHARES = [0.15, 0.25, 0.3, 0.3]
 
 
 def batches_of_clips(rng: Generator, bank: Bank, shape: Shape, count: int) -> list[list[Clip]]:
     """Batches of clips of like length, a few of them without speech."""
     clips = [
-        _noise_clip(rng) if rng.random() < 0.07 else _speech_clip(rng, bank, shape)
+        _noise_clip(rng) if rng.random() < 0.08 else _speech_clip(rng, bank, shape)
         for _ in range(shape.clips * count)
     ]
     clips.sort(key=lambda clip: len(clip.audio))
@@ -135,11 +135,12 @@ def _noise(rng: Generator, samples: int) -> NDArray[np.float32]:
     if kind < 0.2:
         times = np.arange(samples, dtype=np.float32) / SAMPLE_RATE
         tone = np.sin(np.float32(2 * np.pi * rng.uniform(50, 1_000)) * times)
-        noise = np.float32(0.3) * noise + tone
+        noise = np.float32(rng.uniform(0, 0.3)) * noise + tone
     elif kind < 0.35:
-        noise = noise.copy()
+        noise = np.float32(rng.uniform(0, 1)) * noise
         for at in rng.integers(0, samples, size=samples * 2 // SAMPLE_RATE):
-            noise[at : at + 80] += 20 * np.exp(-np.arange(len(noise[at : at + 80])) / 15)
+            click = noise[at : at + int(rng.integers(1, 80))]
+            click += 20 * np.exp(-np.arange(len(click)) / 15)
     return noise
 
 

@@ -52,8 +52,8 @@ _SINGLE_STEPS, _SHORT_STEPS = 150, 450
 class Learner:
     """The model, and a second head that goes away.
 
-    CTC over the decoder's states at the audio's positions tells it where the words are, before it
-    has learned to look there from the text's positions.
+    CTC at the audio's positions, half way through the decoder, tells it what was said before it has
+    learned to look there from the text's positions; the layers above find the place to look at.
     """
 
     def __init__(self, processor: Any) -> None:
@@ -62,7 +62,10 @@ class Learner:
         _initialize(self.model)
         text: Any = self.model.config.text_config
         self.blank = text.vocab_size
-        self.ctc = nn.Linear(text.hidden_size, text.vocab_size + 1)
+        self.half_way = text.num_hidden_layers // 2
+        self.ctc = nn.Sequential(
+            nn.RMSNorm(text.hidden_size), nn.Linear(text.hidden_size, text.vocab_size + 1)
+        )
 
     def parameters(self) -> list[nn.Parameter]:
         return [*self.model.parameters(), *self.ctc.parameters()]
@@ -70,21 +73,24 @@ class Learner:
     def loss(self, clips: Sequence[Clip], rng: Generator) -> tuple[Tensor, Tensor]:
         """The decoder's loss over the answers, and CTC's over the texts: two scalars."""
         inputs = self._inputs(clips)
-        states = self.model.model(
+        output = self.model.model(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
             input_features=_masked(rng, inputs["input_features"]),
             input_features_mask=inputs["input_features_mask"],
             use_cache=False,
-        ).last_hidden_state
+            output_hidden_states=True,
+        )
         labels = self._labels(clips, inputs["input_ids"])
         answered = nn.functional.cross_entropy(
-            self.model.lm_head(states[:, :-1]).flatten(0, 1),
+            self.model.lm_head(output.last_hidden_state[:, :-1]).flatten(0, 1),
             labels[:, 1:].flatten(),
             ignore_index=_IGNORED,
         )
         audio = inputs["input_ids"] == self.model.config.audio_token_id
-        return answered, self._ctc_loss(clips, states[audio], audio.sum(1))
+        return answered, self._ctc_loss(
+            clips, output.hidden_states[self.half_way][audio], audio.sum(1)
+        )
 
     def look_at(self, clips: Sequence[Clip]) -> None:
         """Fit what is drawn at random to real sound, once, before the first step."""
@@ -189,11 +195,19 @@ class Training:
         self._first_step = 0
 
     def resume(self) -> None:
-        """Go on from the last saved state, with a learning rate schedule of what remains."""
+        """Go on from the last saved state, with a learning rate schedule of what remains.
+
+        The saved decoder may have had fewer layers: those on top then begin by doing nothing.
+        """
         state = torch.load(self._state, weights_only=True)
-        self.learner.model.load_state_dict(state["model"])
-        self.learner.ctc.load_state_dict(state["ctc"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        new = self.learner.model.load_state_dict(state["model"], strict=False).missing_keys
+        if new:
+            for name in new:
+                if "o_proj" in name or "down_proj" in name:
+                    nn.init.zeros_(self.learner.model.get_parameter(name))
+        else:
+            self.learner.ctc.load_state_dict(state["ctc"])
+            self._optimizer.load_state_dict(state["optimizer"])
         self._step = state["step"]
         same_run = state["steps"] == self._steps
         self._first_step = state["first_step"] if same_run else self._step

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine.messages import Audio, ModelInfo, Step, StepResult, ms_to_samples
-from engine.segment import StepKind, StreamOptions
-from engine.stream import Due, Stream
+from engine.segment import Due, StepKind, StreamOptions
+from engine.stream import Stream
 from engine.transcript import CloseReason, Confirmed, Event, Final, Finished, Partial
 
 INFO = ModelInfo(

@@ -12,6 +12,7 @@ from engine.messages import (
     SegmentKey,
     Step,
     StepResult,
+    TimedWord,
     dumps,
     loads,
     ms_to_samples,
@@ -24,10 +25,11 @@ from engine.messages import (
 from tests.engine.scripted import INFO
 
 AUDIO = np.arange(1000, dtype=np.float32) / 1000
-STEP = Step(SegmentKey("s-1", 7), AUDIO, (1, 2), (3,), "de", "Grüße, 日本", final=True)
+STEP = Step(SegmentKey("s-1", 7), AUDIO, (1, 2), (3,), "de", "Grüße, 日本", final=True, words=True)
 RESULT = StepResult(
-    (1, 2, 3), (b" a", b"\xe6\x97", b"\xa5"), "repetition", "de", 0.25, 2, 9, 0.5, 0.125
-)
+    (1, 2, 3), (b" a", b"\xe6\x97", b"\xa5"), "repetition", "de", 0.25, 2, 9, 0.5, 0.125,
+    words=(TimedWord("a", 80, 400), TimedWord("日", 400, 1040)),
+)  # fmt: skip
 
 token_ids = st.lists(st.integers(0, 200_000), max_size=8).map(tuple)
 
@@ -52,6 +54,7 @@ def across(step: Step, audio_from: int, held: int) -> Step:
     language=st.none() | st.text(max_size=5),
     context=st.text(max_size=20),
     final=st.booleans(),
+    words=st.booleans(),
 )
 def test_a_step_arrives_whole_wherever_its_new_audio_begins(
     length: int,
@@ -61,8 +64,9 @@ def test_a_step_arrives_whole_wherever_its_new_audio_begins(
     language: str | None,
     context: str,
     final: bool,
+    words: bool,
 ) -> None:
-    step = Step(SegmentKey("s", 1), AUDIO[:length], forced, draft, language, context, final)
+    step = Step(SegmentKey("s", 1), AUDIO[:length], forced, draft, language, context, final, words)
     audio_from = data.draw(st.integers(0, length))
     held = data.draw(st.integers(audio_from, 1000))
 
@@ -93,7 +97,10 @@ def test_audio_missing_between_held_and_sent_is_noticed() -> None:
 
 
 def test_a_result_arrives_whole() -> None:
-    assert unpack_result(loads(dumps(pack_result(RESULT)))) == RESULT
+    arrived = unpack_result(loads(dumps(pack_result(RESULT))))
+
+    assert arrived == RESULT
+    assert [type(word) for word in arrived.words] == [TimedWord] * 2
 
 
 @given(st.binary(max_size=40))

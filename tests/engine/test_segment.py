@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.messages import StepResult, ms_to_samples
+from engine.messages import StepResult, TimedWord, ms_to_samples
 from engine.segment import Hypothesis, Segment, StreamOptions
 
 S = 16_000
@@ -141,3 +141,13 @@ def test_text_is_what_the_pieces_say() -> None:
     pieces = (b" Gr", b"\xc3", b"\xbc\xc3\x9fe", b" \xe6\x97")
 
     assert Hypothesis((1, 2, 3, 4), pieces, 0).text == "Grüße "
+
+
+def test_words_move_to_the_sessions_time_and_stay_within_the_segment() -> None:
+    one = segment(start=5 * S + 8)  # half a millisecond, rounded down
+    one.end = 7 * S + 7
+    words = [TimedWord("a", 0, 400), TimedWord("b", 400, 2000), TimedWord("c", 2000, 2001)]
+
+    assert one.timed(words) == (
+        TimedWord("a", 5000, 5400), TimedWord("b", 5400, 7000), TimedWord("c", 7000, 7000),
+    )  # fmt: skip

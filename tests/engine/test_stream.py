@@ -1,14 +1,14 @@
 """One session from audio to events: which steps are taken when, and what is said of them."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
-from engine.messages import Step, StepResult, ms_to_samples
-from engine.segment import StepKind, StreamOptions
-from engine.stream import Due
+from engine.messages import Step, StepResult, TimedWord, ms_to_samples, samples_to_ms
+from engine.segment import Due, StepKind, StreamOptions
 from engine.transcript import (
     Confirmed,
     Final,
@@ -124,6 +124,66 @@ def test_a_step_carries_what_the_session_asked_for() -> None:
     play.play()
 
     assert {(t.step.language, t.step.context) for t in play.taken} == {("en", "Scribewire")}
+
+
+# Words
+
+
+def timed(scene: Scene) -> Callable[[Due, Step], StepResult]:
+    """What a model with an aligner says: each word with its place in the step's audio."""
+    model = ScriptedModel(scene)
+
+    def answer(due: Due, step: Step) -> StepResult:
+        result = model.answer(due, step)
+        if not step.words:
+            return result
+        said = [w for w in scene.words if due.segment.start <= (w.start + w.end) // 2 < due.end]
+        at = [samples_to_ms(w.start - due.segment.start) for w in said]
+        words = [TimedWord(w.text.strip(), ms, ms + 320) for w, ms in zip(said, at, strict=True)]
+        return replace(result, words=tuple(words))
+
+    return answer
+
+
+def test_only_whole_steps_want_words_and_only_if_the_session_does() -> None:
+    for wanted in (False, True):
+        play = Playback(Scene("w " * 20, 1000), replace(OPTIONS, words=wanted))
+        play.play()
+        play.stop()
+
+        assert {(t.due.kind.name, t.step.words) for t in play.taken} >= {("PARTIAL", False)}
+        assert all(t.step.words is (wanted and t.step.final) for t in play.taken)
+        assert [final.words for final in play.finals] == [() if wanted else None]
+
+
+def test_words_have_the_sessions_time() -> None:
+    scene = Scene(1500, "one two three", 1000, "four five", 3000, "six")
+    play = Playback(scene, replace(OPTIONS, words=True), timed(scene))
+    play.play()
+    play.stop()
+
+    assert len(play.finals) == 3
+    words = [word for final in play.finals for word in final.words or ()]
+    assert [word.text for word in words] == scene.text.split()
+    for word, spoken in zip(words, scene.words, strict=True):
+        assert abs(word.start_ms - samples_to_ms(spoken.start)) <= 1
+    for final in play.finals:
+        start_ms, end_ms = samples_to_ms(final.start), samples_to_ms(final.end)
+        assert all(start_ms <= w.start_ms <= w.end_ms <= end_ms for w in final.words or ())
+
+
+def test_text_that_is_withdrawn_takes_its_words_along() -> None:
+    scene = Scene("one", 1000)
+    say = timed(scene)
+    play = Playback(
+        scene, replace(OPTIONS, words=True),
+        lambda due, step: replace(say(due, step), confidence=0.1),
+        info=replace(INFO, least_confidence=0.5),
+    )  # fmt: skip
+    play.play()
+    play.close("finalize")
+
+    assert [(final.text, final.words) for final in play.finals] == [("", ()), ("", ())]
 
 
 # Speculation

@@ -7,8 +7,9 @@ from itertools import pairwise
 import pytest
 
 from engine.messages import SAMPLE_RATE, Step, StepResult, ms_to_samples
-from engine.segment import StreamOptions
-from engine.stream import Due
+from engine.segment import Due, StepKind, StreamOptions
+from engine.segmenter import SPECULATE_AFTER
+from engine.vad import FRAME
 from tests.engine.scripted import AppendOnlyClient, Playback, Scene, ScriptedModel
 
 OPTIONS = StreamOptions()
@@ -88,6 +89,18 @@ def test_auto_chunks_step_with_the_first_message_that_makes_a_quarter_second() -
     play.play()  # in messages of 100 ms
 
     assert len(play.taken) == pytest.approx(len(scene.audio) / (0.3 * SAMPLE_RATE), abs=2)
+
+
+def test_no_partial_is_begun_when_a_final_is_about_to_be() -> None:
+    scene = Scene("one two three", 500, "four", 700, "five six seven eight", 900, "nine ten")
+    play = Playback(scene, AUTO)
+    play.play()
+
+    partials = [taken.due for taken in play.taken if taken.due.kind is StepKind.PARTIAL]
+    assert len(partials) > 8
+    for due in partials:
+        silence = due.end - max(word.end for word in scene.words if word.start < due.end)
+        assert not SPECULATE_AFTER / 2 + FRAME <= silence < SPECULATE_AFTER - FRAME
 
 
 def test_speech_that_stopped_is_not_stepped_again() -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from engine.guards import SHORTEST_SPEECH
 from engine.messages import Step, StepResult, ms_to_samples
-from engine.segment import StreamOptions
-from engine.stream import Due, Stream
+from engine.segment import Due, StreamOptions
+from engine.stream import Stream
 from engine.transcript import Confirmed, Final, Partial
 from engine.vad import FRAME as FRAME_SAMPLES
 from tests.engine.scripted import INFO, AppendOnlyClient, Playback, Scene, confirmed, finished

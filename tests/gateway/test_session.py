@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import transcript as heard
+from engine.messages import TimedWord
 from engine.segment import StreamOptions
-from gateway.errors import AudioBacklog, InvalidAudio, InvalidMessage, InvalidOption
+from gateway.errors import AudioBacklog, InvalidAudio, InvalidMessage, InvalidOption, Unsupported
 from gateway.wire import messages as told
 from gateway.wire.messages import AudioFrame, ClientMessage, Configure, Finalize, Ping, Stop
 from tests.gateway.conversation import LIMITS, MODEL, Call, frame
@@ -59,6 +60,22 @@ class TestOptions:
 
         assert "en (English), yue (Cantonese)" in refused.value.message
         assert "fake-asr" in refused.value.message
+
+    def test_words_are_refused_without_an_aligner_with_the_way_to_have_them(self) -> None:
+        with pytest.raises(Unsupported, match=r"^words is not available: .* with --aligner"):
+            Call(words=True)
+        call = Call()
+        error = call.refuses(Configure({"words": True}, "c1"), Unsupported)
+        assert (error.id, call.session.options.words) == ("c1", False)
+
+    def test_words_are_the_engines_to_find_where_there_is_an_aligner(self) -> None:
+        with_aligner = replace(MODEL, words=True)
+        asked, changed = Call(with_aligner, words="true"), Call(with_aligner)
+        [ready] = changed.configures(words=True)
+        for call in (asked, changed):
+            call.says(Finalize(None))
+            assert call.speech.options == StreamOptions(words=True)
+        assert ready.options["words"] is True
 
 
 class TestReady:
@@ -248,6 +265,30 @@ class TestTranslation:
         self, event: heard.Event, message: told.ServerMessage
     ) -> None:
         assert Call(sample_rate=48_000).hears(event) == message
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (None, None),
+            ((), ()),
+            (
+                (TimedWord("a", 10, 90), TimedWord("b", 90, 1000)),
+                (
+                    {"text": "a", "start_ms": 10, "end_ms": 90},
+                    {"text": "b", "start_ms": 90, "end_ms": 1000},
+                ),
+            ),
+        ],
+    )
+    def test_the_words_of_a_final_are_maps(
+        self, words: tuple[TimedWord, ...] | None, said: tuple[dict[str, Any], ...] | None
+    ) -> None:
+        final = Call(sample_rate=48_000).hears(
+            heard.Final(2, "a b", False, 160, 16_000, "en", 0.5, "stop", None, words)
+        )
+
+        assert final.words == said
+        assert ("words" in told.to_map(final, "s", 1)) is (words is not None)
 
     def test_a_partial_says_how_much_audio_is_not_in_it(self) -> None:
         call = Call(sample_rate=48_000)

@@ -13,7 +13,7 @@ share each pass: one packed prefill, then as many short passes as the slowest ne
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,11 +97,13 @@ class Transcriber:
         cache_tokens: int,
         reuse: Reuse = Reuse(),
         graphs: bool = False,
+        greedy: Callable[[Sequence[int], Sequence[int], int, Collection[int]], Greedy] = Greedy,
     ) -> None:
         """
         Args:
             cache_tokens: of keys and values in the pool, for all segments together.
             graphs: fixed batch sizes for single-token passes; on CUDA always, and captured.
+            greedy: what decides about tokens; another one only to measure with.
         """
         model.train(False)
         self._model: Any = model.requires_grad_(False)
@@ -114,13 +116,19 @@ class Transcriber:
         self.pool = PagePool(config.text_config, cache_tokens, weight.device, weight.dtype)
         self._mel = LogMel(extractor, weight.device)
         self._encoder = WindowEncoder(model, self.meter)
-        self._reuse = reuse
+        self._reuse, self._greedy = reuse, greedy
         self._graphs = (
             DecodeGraphs(self.pool, self._next, LONGEST_ROW) if graphs or self.pool.cuda else None
         )
         self._caches: dict[SegmentKey, SegmentCache] = {}
         """Least recently used first."""
         self.evictions = 0
+
+    @torch.inference_mode()
+    def warm_up(self, most: int) -> None:
+        """Captures what is captured for batches up to ``most``, before anybody waits for it."""
+        if self._graphs is not None:
+            self._graphs.warm_up(most)
 
     def forget(self, key: SegmentKey) -> None:
         """Drops what is kept of a segment."""
@@ -204,7 +212,7 @@ class Transcriber:
         unread: list[Tensor | Sequence[int]] = [] if cache.head else [request.head]
         unread += [window.embeddings for window in cache.windows[cache.keyed_windows :]]
         unread += [*open_window, request.tail, request.forced]
-        greedy = Greedy(request.forced, request.draft, request.budget, request.ends)
+        greedy = self._greedy(request.forced, request.draft, request.budget, request.ends)
         kept = len(request.head) + sum(lengths)
         return _Running(request, cache, unread, context, kept, greedy)
 

@@ -1,17 +1,16 @@
 """Qwen3-ASR behind `engine.models.base.SpeechModel`: loading, memory, prompts."""
 
-import logging
 import os
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoProcessor, Qwen3ASRForConditionalGeneration
 
 from engine.guards import token_budget
 from engine.messages import SAMPLE_RATE, ModelInfo, SegmentKey, Step, StepResult
 from engine.models.base import ModelOptions, ModelUnavailableError, silent_audio
+from engine.models.qwen3_asr.checkpoint import RECOGNIZER, device_of, dtype_of, load
 from engine.models.qwen3_asr.cost import Cost
 from engine.models.qwen3_asr.incremental import Request, Transcriber
 from engine.models.qwen3_asr.kv import bytes_per_token
@@ -37,9 +36,9 @@ class Qwen3ASR:
         Raises:
             ModelUnavailableError: it cannot be had or does not fit; the message says what to do.
         """
-        device = _device(options.device)
-        dtype = _dtype(options.dtype, device)
-        processor, model = _load(name, device, dtype)
+        device = device_of(options.device)
+        dtype = dtype_of(options.dtype, device)
+        processor, model = load(name, RECOGNIZER, device, dtype)
         if device.type == "cpu":
             torch.set_num_threads(options.threads or os.cpu_count() or 1)
         per_token = bytes_per_token(model.config.text_config, dtype)
@@ -116,60 +115,7 @@ class Qwen3ASR:
         key = SegmentKey("warm-up", 0)
         self.step([Step(key, silent_audio(SAMPLE_RATE))])
         self.forget(key)
-
-
-def _load(name: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:
-    logging.getLogger("transformers").setLevel(logging.ERROR)  # we say it in one sentence
-    load_processor: Any = AutoProcessor
-    load_model: Any = Qwen3ASRForConditionalGeneration
-    try:
-        config = AutoConfig.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise ModelUnavailableError(_missing(name, error)) from error
-    if config.model_type != "qwen3_asr":
-        raise ModelUnavailableError(
-            f"{name} is a {config.model_type} model; give a Qwen3-ASR checkpoint in transformers' "
-            "format, such as Qwen/Qwen3-ASR-0.6B-hf"
-        )
-    try:
-        processor = load_processor.from_pretrained(name)
-        return processor, load_model.from_pretrained(name, dtype=dtype).to(device)
-    except torch.OutOfMemoryError as error:
-        raise ModelUnavailableError(
-            f"{name} does not fit into the memory of {device}: free some, or take a smaller model"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise ModelUnavailableError(_missing(name, error)) from error
-
-
-def _missing(name: str, error: Exception) -> str:
-    reason = str(error).split("\n")[0].rstrip(".")
-    if os.path.isdir(name):
-        return (
-            f"the folder {name} holds no whole Qwen3-ASR checkpoint ({reason}); download it again "
-            "with: hf download Qwen/Qwen3-ASR-0.6B-hf --local-dir FOLDER"
-        )
-    return (
-        f"the model {name} is neither a folder here nor to be had from the hub ({reason}); check "
-        "the name and the network, or download it elsewhere and give the folder"
-    )
-
-
-def _device(wanted: str) -> torch.device:
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise ModelUnavailableError(
-            "there is no CUDA device here, or this torch cannot use it; take --device cpu"
-        )
-    return torch.device(wanted)
-
-
-def _dtype(wanted: str, device: torch.device) -> torch.dtype:
-    if wanted == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    dtype: torch.dtype = getattr(torch, wanted)
-    return dtype
+        self._transcriber.warm_up(self.info.max_batch)
 
 
 def _cache_bytes(options: ModelOptions, device: torch.device) -> int:

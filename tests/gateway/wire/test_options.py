@@ -216,8 +216,6 @@ def test_format_belongs_to_the_connection() -> None:
     ("name", "value"),
     [
         ("encoding", "opus"),
-        ("words", True),
-        ("words", "true"),
         ("session", "s"),
         ("resume", "r"),
         ("epoch", "1"),
@@ -231,8 +229,9 @@ def test_what_is_not_available_yet_is_refused_by_name_not_ignored(name: str, val
         parse(**{name: value})
 
 
-def test_words_false_asks_for_nothing() -> None:
-    assert parse(words="false").words is False
+@pytest.mark.parametrize(("value", "wanted"), [("false", False), ("true", True), (True, True)])
+def test_whether_words_can_be_had_is_the_models_to_say(value: object, wanted: bool) -> None:
+    assert parse(words=value).words is wanted
 
 
 def test_of_several_wrong_options_the_clients_first_is_named() -> None:
