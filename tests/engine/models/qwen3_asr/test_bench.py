@@ -97,8 +97,10 @@ def test_a_staggered_batch_costs_what_its_segments_cost_alone(tmp_path: Path) ->
 def test_files_and_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("plot.svg", "plot.html"):
         bench.main(
-            ["--shapes", "tiny", "--segment", "4", "--modes", "a,d", "--ceilings"]
-            + ["--json", str(tmp_path / "found.json"), "--plot", str(tmp_path / name)]
+            [
+                *("--shapes", "tiny", "--segment", "4", "--modes", "a,d", "--ceilings"),
+                *("--json", str(tmp_path / "found.json"), "--plot", str(tmp_path / name)),
+            ]
         )
     result = json.loads((tmp_path / "found.json").read_text())
     assert set(result) == {"rows", "floor_flops", "machine", "args"}
