@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from engine.messages import StepResult, ms_to_samples
+from engine.messages import Progress, StepResult, ms_to_samples
 
 SHORTEST_SPEECH = ms_to_samples(96)
 LONGEST_PERIOD = 16
@@ -34,7 +34,7 @@ def token_budget(samples: int, tokens_per_second: float, spare: int = 8) -> int:
     return int(samples / 16_000 * tokens_per_second) + spare
 
 
-def low_evidence(result: StepResult, voiced: int, least_confidence: float) -> bool:
+def low_evidence(result: StepResult | Progress, voiced: int, least_confidence: float) -> bool:
     """Whether a text has too little behind it to be shown.
 
     Args:
@@ -42,7 +42,8 @@ def low_evidence(result: StepResult, voiced: int, least_confidence: float) -> bo
         voiced: samples of frames with speech in the segment.
         least_confidence: the model's own bound, `ModelInfo.least_confidence`.
     """
-    if not any(result.pieces):  # no text; some models have tokens without any
+    text = result.text if isinstance(result, Progress) else any(result.pieces)
+    if not text:  # some models have tokens without any
         return False
     if voiced < SHORTEST_SPEECH:
         return True

@@ -65,6 +65,8 @@ class ModelInfo:
     """Text with less `StepResult.confidence` is not shown; speech always has more."""
     lanes: int = 1
     """Batches that the model takes side by side, each from a thread of its own."""
+    tells_progress: bool = False
+    """Whether it tells what it has decoded so far of steps with `Step.progress`."""
 
     def language_code(self, language: str) -> str | None:
         """The code of a language given as code or English name in any case; None: not known."""
@@ -92,6 +94,21 @@ class Step:
     final: bool = False
     words: bool = False
     """Whether the times of the words are wanted; set for ``final`` steps only."""
+    progress: bool = False
+    """Whether `Progress` is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a step in flight has decoded so far. Its result need not begin with it: a repetition
+    is cut off."""
+
+    key: SegmentKey
+    text: bytes
+    """UTF-8, the forced tokens' included; the last character may be unfinished."""
+    language: str | None
+    confidence: float
+    """As in `StepResult`, of the tokens decoded so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +152,7 @@ def pack_step(step: Step, audio_from: int) -> dict[str, Any]:
         "context": step.context,
         "final": step.final,
         "words": step.words,
+        "progress": step.progress,
     }
 
 
@@ -151,7 +169,18 @@ def unpack_step(packed: dict[str, Any], earlier: Audio) -> Step:
         context=packed["context"],
         final=packed["final"],
         words=packed["words"],
+        progress=packed["progress"],
     )
+
+
+def pack_progress(progress: Progress) -> dict[str, Any]:
+    """The msgpack map of a progress."""
+    return asdict(progress)
+
+
+def unpack_progress(packed: dict[str, Any]) -> Progress:
+    """Inverse of `pack_progress`."""
+    return Progress(**packed | {"key": SegmentKey(*packed["key"])})
 
 
 def pack_result(result: StepResult) -> dict[str, Any]:

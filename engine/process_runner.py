@@ -25,8 +25,10 @@ from engine.messages import (
     dumps,
     loads,
     pack_step,
+    unpack_progress,
     unpack_result,
 )
+from engine.models.base import Tell, nobody
 from engine.runner import ModelOptions, ModelUnavailableError, StepFailedError
 
 PING_EVERY_S = 1.0
@@ -110,6 +112,7 @@ class ProcessRunner:
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._numbers = itertools.count(1)
         self._supervisor: asyncio.Task[None] | None = None
+        self.tell: Tell = nobody
         self.restarts = 0
 
     @property
@@ -234,6 +237,9 @@ class ProcessRunner:
             while True:
                 message = await child.receive()
                 child.pong_at = asyncio.get_running_loop().time()
+                if "progress" in message:
+                    self.tell(unpack_progress(message["progress"]))
+                    continue
                 answer = self._answers.get(message.get("batch", 0))
                 if answer is not None and not answer.done():
                     answer.set_result(message)

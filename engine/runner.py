@@ -3,10 +3,17 @@
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Protocol, cast
 
-from engine.messages import ModelInfo, SegmentKey, Step, StepResult
-from engine.models.base import ModelOptions, ModelUnavailableError, SpeechModel
+from engine.messages import ModelInfo, Progress, SegmentKey, Step, StepResult
+from engine.models.base import (
+    ModelOptions,
+    ModelUnavailableError,
+    SpeechModel,
+    Tell,
+    TellingModel,
+    nobody,
+)
 from engine.models.catalog import load_model
 
 __all__ = ["ModelOptions", "ModelUnavailableError", "Runner", "StepFailedError", "ThreadRunner"]
@@ -18,6 +25,10 @@ class StepFailedError(Exception):
 
 class Runner(Protocol):
     """Takes up to `ModelInfo.lanes` batches side by side."""
+
+    tell: Tell
+    """Called, in the event loop, with the progress of steps that want it; never after their
+    results. At first `nobody`."""
 
     @property
     def info(self) -> ModelInfo:
@@ -66,6 +77,7 @@ class ThreadRunner:
         self._wanted, self._options = model, options
         self._model: SpeechModel | None = None
         self._lanes = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self.tell: Tell = nobody
         self.restarts = 0
 
     @property
@@ -83,6 +95,12 @@ class ThreadRunner:
         """See `Runner`."""
         loop = asyncio.get_running_loop()
         self._model = await loop.run_in_executor(self._lanes, self._load)
+        if self._model.info.tells_progress:
+
+            def tell(progress: Progress) -> None:
+                loop.call_soon_threadsafe(self.tell, progress)
+
+            cast(TellingModel, self._model).tell = tell
         if self._model.info.lanes > 1:
             self._lanes.shutdown()
             self._lanes = ThreadPoolExecutor(self._model.info.lanes, thread_name_prefix="lane")

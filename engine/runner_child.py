@@ -15,12 +15,22 @@ import sys
 import threading
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from engine.messages import Audio, SegmentKey, Step, dumps, loads, pack_result, unpack_step
-from engine.models.base import ModelOptions, ModelUnavailableError, SpeechModel
+from engine.messages import (
+    Audio,
+    Progress,
+    SegmentKey,
+    Step,
+    dumps,
+    loads,
+    pack_progress,
+    pack_result,
+    unpack_step,
+)
+from engine.models.base import ModelOptions, ModelUnavailableError, SpeechModel, TellingModel
 from engine.models.catalog import load_model
 from engine.process_runner import LENGTH_BYTES
 
@@ -95,6 +105,8 @@ class Worker:
         except BaseException:  # the gateway sees the end, and refers to these lines
             sys.excepthook(*sys.exc_info())
             os._exit(1)
+        if self._model.info.tells_progress:
+            cast(TellingModel, self._model).tell = self._tell
         self._wire.send({"info": asdict(self._model.info)})
         for lane in range(1, self._model.info.lanes):
             threading.Thread(target=self._run, name=f"lane-{lane}", daemon=True).start()
@@ -128,6 +140,9 @@ class Worker:
             sys.excepthook(*sys.exc_info())
             return {"failed": f"the model raised {type(error).__name__}"}
         return {"results": [pack_result(result) for result in results]}
+
+    def _tell(self, progress: Progress) -> None:
+        self._wire.send({"progress": pack_progress(progress)})
 
     def _unpack(self, packed: dict[str, Any]) -> Step:
         key = SegmentKey(*packed["key"])

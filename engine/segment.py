@@ -37,6 +37,8 @@ class StreamOptions:
     vad_padding: int = ms_to_samples(300)
     words: bool = False
     """Whether finals tell the times of their words."""
+    stream_tokens: bool = False
+    """Whether unstable text grows within a step, where the model tells its progress."""
 
     @property
     def cadence(self) -> int:

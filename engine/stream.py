@@ -10,6 +10,7 @@ from engine.guards import low_evidence
 from engine.messages import (
     Audio,
     ModelInfo,
+    Progress,
     SegmentKey,
     Step,
     StepResult,
@@ -18,7 +19,7 @@ from engine.messages import (
 )
 from engine.segment import Due, Hypothesis, Segment, StepKind, StreamOptions
 from engine.segmenter import Segmenter
-from engine.spacing import joiner
+from engine.spacing import decode, joiner
 from engine.transcript import (
     CloseReason,
     Confirmed,
@@ -187,6 +188,7 @@ class Stream:
             context=self.options.context,
             final=whole,
             words=whole and self.options.words,
+            progress=not whole and self.options.stream_tokens,
         )
 
     def commit(self, due: Due, result: StepResult) -> None:
@@ -218,6 +220,20 @@ class Stream:
             self._settle()
         return True
 
+    def progress(self, due: Due, so_far: Progress) -> None:
+        """Shows what the step in flight has decoded, once that is more than what is shown.
+
+        A final's step shows nothing: it decodes again what is already to be read.
+        """
+        segment = due.segment
+        if not self.options.partials or segment.end is not None:
+            return
+        if low_evidence(so_far, segment.voiced, self._model.least_confidence):
+            return
+        text = self._spaced(decode(so_far.text)[0].lstrip())
+        if len(text) > len(segment.shown):
+            self._say_partial(due, text, so_far.language)
+
     # Saying
 
     def _show(self, due: Due, result: StepResult) -> None:
@@ -232,11 +248,14 @@ class Stream:
             segment.repetition_said = True
             self.events.append(Suppressed(segment.index, "repetition", segment.start, due.end))
         assert segment.latest is not None
-        stable = self._spaced(segment.prefix_text)
         text = self._spaced(segment.latest.text)
+        if text or segment.revision:
+            self._say_partial(due, text, result.language)
+
+    def _say_partial(self, due: Due, text: str, language: str | None) -> None:
+        segment = due.segment
+        stable = self._spaced(segment.prefix_text)
         assert text.startswith(stable), "the prefix is forced"
-        if not text and not segment.revision:
-            return
         segment.revision += 1
         segment.shown, segment.shown_stable = text, stable
         self.events.append(
@@ -247,7 +266,7 @@ class Stream:
                 unstable=text[len(stable) :],
                 start=segment.start,
                 end=due.end,
-                language=result.language,
+                language=language,
             )
         )
 

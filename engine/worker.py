@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from engine.messages import Audio, ModelInfo, SegmentKey, StepResult, samples_to_ms
+from engine.messages import Audio, ModelInfo, Progress, SegmentKey, StepResult, samples_to_ms
 from engine.pacing import Pacing
 from engine.runner import Runner, StepFailedError
 from engine.segment import Due, StepKind, StreamOptions
@@ -52,6 +52,7 @@ class Worker:
         self, runner: Runner, detector: VoiceDetector, observers: Observers | None = None
     ) -> None:
         self._runner, self._detector = runner, detector
+        runner.tell = self._progressed
         self._observe = observers or Observers()
         self._sessions: dict[str, SpeechSession] = {}
         self._pacing = Pacing()
@@ -63,6 +64,8 @@ class Worker:
         self._cadence = 0
         self._busy_lanes = 0
         self._suspect_in_flight = False
+        self._in_flight: dict[SegmentKey, tuple[SpeechSession, Due]] = {}
+        """Of steps that want progress."""
         self._ears = ThreadPoolExecutor(1, thread_name_prefix="vad")
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -221,6 +224,8 @@ class Worker:
 
     async def _step(self, batch: list[tuple[SpeechSession, Due]]) -> None:
         steps = [session.stream.take(due) for session, due in batch]
+        telling = {step.key: of for step, of in zip(steps, batch, strict=True) if step.progress}
+        self._in_flight |= telling
         began = time.perf_counter()
         try:
             results = await self._runner.step(steps)
@@ -232,6 +237,9 @@ class Worker:
                 with Isolated(session):
                     session.stream.fail(due)
             return
+        finally:
+            for key in telling:
+                del self._in_flight[key]
         seconds = time.perf_counter() - began
         self._pacing.observe(seconds / self.model.lanes, len(batch))
         self._observe.batch(BatchReport([due.kind for _, due in batch], results, seconds))
@@ -239,6 +247,13 @@ class Worker:
             self._stirred[session] = None
             with Isolated(session):
                 session.stream.commit(due, result)
+
+    def _progressed(self, progress: Progress) -> None:
+        step = self._in_flight.get(progress.key)
+        if step is not None:  # else it took too long, and was given up
+            session, due = step
+            with Isolated(session):
+                session.stream.progress(due, progress)
 
     def _say_cadence(self, cadence: int) -> None:
         for session in list(self._sessions.values()):

@@ -4,10 +4,10 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, cast
 
 from engine.messages import Audio, ModelInfo, SegmentKey, Step, StepResult, TimedWord
-from engine.models.base import SpeechModel
+from engine.models.base import SpeechModel, Tell, TellingModel
 from engine.spacing import decode
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,15 @@ class AlignedModel:
         self._one_at_a_time = threading.Lock()
         """The model may have several lanes."""
         self.info: ModelInfo = replace(model.info, words=True)
+
+    @property
+    def tell(self) -> Tell:
+        """See `TellingModel`."""
+        return cast(TellingModel, self._model).tell
+
+    @tell.setter
+    def tell(self, tell: Tell) -> None:
+        cast(TellingModel, self._model).tell = tell
 
     def step(self, batch: Sequence[Step]) -> list[StepResult]:
         """See `SpeechModel`; the texts of all steps that want words are aligned together."""

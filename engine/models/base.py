@@ -1,12 +1,12 @@
 """What the engine asks of a speech model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from engine.messages import Audio, ModelInfo, SegmentKey, Step, StepResult
+from engine.messages import Audio, ModelInfo, Progress, SegmentKey, Step, StepResult
 
 
 class ModelUnavailableError(Exception):
@@ -36,6 +36,10 @@ def silent_audio(samples: int) -> Audio:
     return np.zeros(samples, np.float32)
 
 
+Tell = Callable[[Progress], None]
+"""Takes progress; quick, and safe from every thread that takes steps."""
+
+
 class SpeechModel(Protocol):
     """Weights and arithmetic. Callers keep all state of sessions; a model may only cache (P3)."""
 
@@ -60,3 +64,14 @@ class SpeechModel(Protocol):
     def warm_up(self) -> None:
         """One step on made-up audio, so that the first real one is as fast as the rest."""
         ...
+
+
+class TellingModel(SpeechModel, Protocol):
+    """A model whose `ModelInfo.tells_progress` is true."""
+
+    tell: Tell
+    """Called within `step`, for steps that want it, now and then. At first `nobody`."""
+
+
+def nobody(progress: Progress) -> None:
+    """Whom a model tells when nobody has asked."""

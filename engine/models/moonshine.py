@@ -15,7 +15,7 @@ import importlib.util
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,14 @@ from engine.messages import (
     SAMPLE_RATE,
     Audio,
     ModelInfo,
+    Progress,
     SegmentKey,
     Step,
     StepResult,
 )
-from engine.models.base import ModelUnavailableError
+from engine.models.base import ModelUnavailableError, Tell, nobody
 from engine.models.greedy import Greedy
+from engine.models.progress import Telling
 
 BOS, EOS = 1, 2
 LAYERS, HEADS, HEAD_WIDTH = 6, 8, 36
@@ -158,7 +160,9 @@ class Decoding:
                 self._feed[key] = np.ascontiguousarray(self._feed[key][:, :, :-tokens])
 
 
-def greedy(decoding: Decoding, step: Step, budget: int) -> Greedy:
+def greedy(
+    decoding: Decoding, step: Step, budget: int, after_pass: Callable[[Greedy], None]
+) -> Greedy:
     """Decodes a step to its end."""
     state = Greedy(step.forced, step.draft, budget, (EOS,))
     pending = [BOS, *step.forced]
@@ -171,6 +175,7 @@ def greedy(decoding: Decoding, step: Step, budget: int) -> Greedy:
         kept = state.decide(proposal, best.tolist(), log_probabilities.tolist())
         decoding.rewind(len(proposal) - kept)
         pending = [int(best[kept])]
+        after_pass(state)
     return state
 
 
@@ -194,7 +199,9 @@ class Moonshine:
             words=False,
             least_confidence=LEAST_CONFIDENCE,
             lanes=self._lanes,
+            tells_progress=True,
         )
+        self.tell: Tell = nobody
 
     def step(self, batch: Sequence[Step]) -> list[StepResult]:
         """See `engine.models.base.SpeechModel`."""
@@ -215,11 +222,18 @@ class Moonshine:
         states = networks.encode(audio)
         encoded = time.perf_counter()
         decoding = networks.decoder(states, len(audio))
-        done = greedy(decoding, step, token_budget(len(audio), TOKENS_PER_SECOND))
+        budget, telling = token_budget(len(audio), TOKENS_PER_SECOND), Telling([step])
+
+        def after_pass(state: Greedy) -> None:
+            if telling.due() and state.stop is None:
+                text = b"".join(self._pieces(state.tokens))
+                self.tell(Progress(step.key, text, "en", state.confidence))
+
+        done = greedy(decoding, step, budget, after_pass)
         assert done.stop is not None
         return StepResult(
             tokens=tuple(done.tokens),
-            pieces=tuple(self._vocabulary[token] for token in done.tokens),
+            pieces=self._pieces(done.tokens),
             stop=done.stop,
             language="en",
             confidence=done.confidence,
@@ -228,6 +242,9 @@ class Moonshine:
             encode_s=encoded - began,
             decode_s=time.perf_counter() - encoded,
         )
+
+    def _pieces(self, tokens: Sequence[int]) -> tuple[bytes, ...]:
+        return tuple(self._vocabulary[token] for token in tokens)
 
     def forget(self, key: SegmentKey) -> None:
         """Nothing is kept."""

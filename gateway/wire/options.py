@@ -170,6 +170,7 @@ _RULES: Mapping[str, Rule] = MappingProxyType(
         "vad_threshold": Number(0.05, 0.95),
         "vad_padding_ms": Whole(0, 2000, " ms"),
         "words": Flag(),
+        "stream_tokens": Flag(),
     }
 )
 
@@ -198,6 +199,7 @@ class SessionOptions(BaseModel):
     vad_threshold: float = 0.5
     vad_padding_ms: int = 300
     words: bool = False
+    stream_tokens: bool = False
 
     @field_validator("*", mode="before")
     @classmethod

@@ -30,6 +30,7 @@ def to_stream_options(options: SessionOptions, model: ModelInfo) -> StreamOption
         vad_threshold=options.vad_threshold,
         vad_padding=ms_to_samples(options.vad_padding_ms),
         words=options.words,
+        stream_tokens=options.stream_tokens,
     )
 
 

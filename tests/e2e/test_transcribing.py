@@ -1,10 +1,12 @@
 """The main job over a real socket with the real model: real speech in, the right words out."""
 
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from engine.segment import StreamOptions
 from tests.conftest import Server
 from tests.e2e.dialogue import Dialogue, Offline, converse
 from tests.speech import pcm16
@@ -231,3 +233,28 @@ async def test_nothing_of_one_utterance_leaks_into_the_next(server: Server) -> N
     assert "tried" in dialogue.of("final")[0]["text"]
     assert "tried" not in "".join(final["text"] for final in dialogue.of("final")[1:])
     assert "best of times" in words(dialogue.text)
+
+
+async def test_unstable_text_grows_within_a_step_where_that_is_asked_for(
+    server: Server, offline: Offline
+) -> None:
+    audio, rate = pcm16("two_cities.wav")
+    audio = audio[: 2 * rate * 14]
+    options = StreamOptions(partials=False, endpoint=0)
+
+    dialogue = await converse(
+        server.ws, audio, bytes_per_second=2 * rate, speed=2,
+        query=f"sample_rate={rate}&endpoint_ms=0&chunk_ms=8000&stream_tokens=true",
+    )  # fmt: skip
+
+    check_order(dialogue)
+    finals = [final.text for final in offline.finals(audio, rate, options)]
+    assert [final["text"] for final in dialogue.of("final")] == finals
+    steps: dict[tuple[int, int], list[str]] = {}
+    for partial in dialogue.of("partial"):
+        step = steps.setdefault((partial["segment"], partial["end_ms"]), [])
+        step.append(partial["stable"] + partial["unstable"])
+    several = [texts for texts in steps.values() if len(texts) > 1]
+    assert several, "the words of 8 s take longer to decode than the pause between two tellings"
+    for texts in several:
+        assert all(len(a) < len(b) for a, b in pairwise(texts[:-1]))

@@ -4,11 +4,12 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from engine.messages import SegmentKey, Step
+from engine.messages import Progress, SegmentKey, Step
 from engine.process_runner import ProcessRunner
 from engine.runner import ModelUnavailableError, StepFailedError
 
@@ -39,6 +40,25 @@ async def test_only_new_audio_travels_and_the_model_sees_all(runner: ProcessRunn
     # A final may end before the last partial did.
     assert await words(runner, "a", 3) == 3
     assert await words(runner, "a", 6) == 6
+
+
+async def test_what_a_step_has_decoded_is_told_before_its_result() -> None:
+    runner = ProcessRunner("tests.engine.models.doubles:TellingModel")
+    told: list[Progress] = []
+    runner.tell = told.append
+    await runner.start()
+    try:
+        asked = replace(step("a", 3), progress=True)
+        [result, _] = await runner.step([asked, step("b", 2)])
+        before_result = list(told)
+    finally:
+        await runner.close()
+
+    assert [progress.text for progress in before_result] == [
+        b" word0", b" word0 word1", b" word0 word1 word2",
+    ]  # fmt: skip
+    assert {progress.key for progress in told} == {asked.key}
+    assert told[-1].text == b"".join(result.pieces)
 
 
 async def test_a_process_killed_from_outside_is_back_within_seconds(runner: ProcessRunner) -> None:

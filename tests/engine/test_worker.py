@@ -14,7 +14,13 @@ from engine.speech_session import SpeechSession
 from engine.transcript import Event, Final, Finished, Overloaded, Partial, SegmentFailed
 from engine.vad import VadState, VoiceDetector
 from engine.worker import BatchReport, Observers, Worker
-from tests.engine.models.doubles import LanesModel, OneWordASecondModel, RaisingModel, SlowModel
+from tests.engine.models.doubles import (
+    LanesModel,
+    OneWordASecondModel,
+    RaisingModel,
+    SlowModel,
+    TellingModel,
+)
 
 
 class LoudnessDetector(VoiceDetector):
@@ -266,3 +272,17 @@ async def test_partials_come_every_half_second_on_auto_while_there_is_capacity()
     gaps = [b - a for a, b in pairwise(ends)]
     assert len(ends) >= 12
     assert sorted(gaps)[len(gaps) // 2] <= 16_000 * 0.6
+
+
+async def test_text_grows_while_a_step_is_on_its_way() -> None:
+    async with running(TellingModel(seconds=0.01)) as worker:
+        listener = Recorder()
+        session = worker.open("a", StreamOptions(stream_tokens=True), listener)
+        await speak(session, speech(2.1))
+        await until(lambda: listener.count(Partial) == 3)
+        session.close_segment("stop")
+        await listener.finished.wait()
+
+    partials = [event for event in listener.events if isinstance(event, Partial)]
+    assert [partial.unstable for partial in partials] == ["word0", "word0 word1", "word0 word1"]
+    assert listener.texts() == ["word0 word1"]

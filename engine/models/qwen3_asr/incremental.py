@@ -13,7 +13,7 @@ share each pass: one packed prefill, then as many short passes as the slowest ne
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,6 +123,8 @@ class Transcriber:
         self._caches: dict[SegmentKey, SegmentCache] = {}
         """Least recently used first."""
         self.evictions = 0
+        self.after_pass: Callable[[Mapping[SegmentKey, Greedy]], None] | None = None
+        """Told after each pass what goes on; must not change it."""
 
     @torch.inference_mode()
     def warm_up(self, most: int) -> None:
@@ -232,6 +234,8 @@ class Transcriber:
                 at = rows.stop
             active = [one for one in active if one.greedy.stop is None]
             prefill = False
+            if self.after_pass is not None:
+                self.after_pass({one.request.key: one.greedy for one in active})
 
     def _pass(
         self,

@@ -2,14 +2,16 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from engine.guards import token_budget
-from engine.messages import SAMPLE_RATE, ModelInfo, SegmentKey, Step, StepResult
-from engine.models.base import ModelOptions, ModelUnavailableError, silent_audio
+from engine.messages import SAMPLE_RATE, ModelInfo, Progress, SegmentKey, Step, StepResult
+from engine.models.base import ModelOptions, ModelUnavailableError, Tell, nobody, silent_audio
+from engine.models.greedy import Greedy
+from engine.models.progress import Telling
 from engine.models.qwen3_asr.checkpoint import RECOGNIZER, device_of, dtype_of, load
 from engine.models.qwen3_asr.cost import Cost
 from engine.models.qwen3_asr.incremental import Request, Transcriber
@@ -57,12 +59,15 @@ class Qwen3ASR:
             exact_drafts=True,
             context=True,
             words=False,
+            tells_progress=True,
         )
+        self.tell: Tell = nobody
 
     def step(self, batch: Sequence[Step]) -> list[StepResult]:
         """See `engine.models.base.SpeechModel`."""
         began = time.perf_counter()
         before = self.cost
+        self._transcriber.after_pass = self._telling(batch)
         done = self._transcriber.step([self._request(step) for step in batch])
         seconds = time.perf_counter() - began
         spent, share = self.cost.since(before), 1 / len(batch)
@@ -87,6 +92,17 @@ class Qwen3ASR:
                 )
             )
         return results
+
+    def _telling(self, batch: Sequence[Step]) -> Callable[[Mapping[SegmentKey, Greedy]], None]:
+        telling = Telling(batch)
+
+        def after_pass(active: Mapping[SegmentKey, Greedy]) -> None:
+            if telling.due():
+                for key in active.keys() & telling.wanted:
+                    language, pieces = self._prompt.read(active[key].tokens)
+                    self.tell(Progress(key, b"".join(pieces), language, active[key].confidence))
+
+        return after_pass
 
     def _request(self, step: Step) -> Request:
         head, tail = self._prompt.around(step.context)

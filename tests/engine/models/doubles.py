@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from engine.messages import ModelInfo, SegmentKey, Step, StepResult
+from engine.messages import ModelInfo, Progress, SegmentKey, Step, StepResult
+from engine.models.base import Tell, nobody
 
 INFO = ModelInfo(
     name="double", languages={"en": "English"}, max_segment_ms=28_000, max_batch=4,
@@ -45,6 +46,25 @@ class OneWordASecondModel:
 
     def warm_up(self) -> None:
         pass
+
+
+class TellingModel(OneWordASecondModel):
+    """Tells of each word before its result, with pauses of ``seconds``."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__()
+        self.info = replace(INFO, tells_progress=True)
+        self.tell: Tell = nobody
+        self._seconds = seconds
+
+    def answer(self, step: Step) -> StepResult:
+        result = super().answer(step)
+        for count in range(1, len(result.pieces) + 1):
+            if step.progress:
+                time.sleep(self._seconds)
+                text = b"".join(result.pieces[:count])
+                self.tell(Progress(step.key, text, "en", result.confidence))
+        return result
 
 
 class RaisingModel(OneWordASecondModel):

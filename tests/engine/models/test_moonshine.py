@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from engine.messages import Audio, SegmentKey, Step, StepResult
+from engine.messages import Audio, Progress, SegmentKey, Step, StepResult
+from engine.models import progress
 from engine.models.base import ModelUnavailableError
 from engine.models.catalog import load_model
 from engine.models.moonshine import Moonshine, assets, read_vocabulary
@@ -105,6 +106,25 @@ def test_what_it_writes_is_bounded_by_the_length_of_the_audio(model: Moonshine) 
     result = model.step([Step(KEY, noise, forced=(5, 6, 7))])[0]
 
     assert len(result.tokens) <= 4 * 6.5 + 8
+
+
+def test_it_tells_what_it_has_decoded_if_asked(
+    model: Moonshine, beckett: Audio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Progress] = []
+    monkeypatch.setattr(progress, "TELL_EVERY_S", 0.0)
+    monkeypatch.setattr(model, "tell", told.append)
+    forced = model.step([Step(KEY, beckett)])[0].tokens[:4]
+    assert not told, "nobody asked"
+
+    result = model.step([Step(KEY, beckett, forced=forced, progress=True)])[0]
+
+    whole = b"".join(result.pieces)
+    assert [each.text for each in told] == [
+        b"".join(result.pieces[:count]) for count in range(5, len(result.tokens) + 1)
+    ]
+    assert whole.startswith(told[-1].text)
+    assert all(each.confidence > 0.3 and each.key == KEY for each in told)
 
 
 def test_the_vocabulary_covers_all_bytes() -> None:

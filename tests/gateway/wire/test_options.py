@@ -40,6 +40,7 @@ def test_the_defaults_are_those_of_the_protocol() -> None:
         "vad_threshold": 0.5,
         "vad_padding_ms": 300,
         "words": False,
+        "stream_tokens": False,
     }
 
 

@@ -1,8 +1,6 @@
 """Word times: what transformers' own forced alignment of each clip alone says, whatever the batch.
 
-The checkpoint has the tokenizer of the digits, random weights, and a head of the published size
-that is fitted to one clip: of the others it says what makes no sense, but follows from their audio
-and words.
+See `random_aligner` for the checkpoint.
 """
 
 import json
@@ -29,33 +27,14 @@ from engine.models.catalog import load_model
 from engine.models.qwen3_asr import aligner as module
 from engine.models.qwen3_asr.aligner import Aligner
 from tests.assets.digits_checkpoint import new_config, new_processor
-
-CLASSES = 5000
-"""``classify_num`` of the published aligner: 400 s in steps of 80 ms."""
-
-CHAT_TEMPLATE = (
-    "{%- set ns = namespace(audio='', words=[]) -%}"
-    "{%- for m in messages -%}{%- for c in m.content -%}"
-    "{%- if c.type == 'audio' -%}"
-    "{%- set ns.audio = ns.audio + '<|audio_start|><|audio_pad|><|audio_end|>' -%}"
-    "{%- else -%}{%- set ns.words = ns.words + [c.text] -%}{%- endif -%}"
-    "{%- endfor -%}{%- endfor -%}"
-    "{{- ns.audio + ns.words | join('<timestamp><timestamp>') + '<timestamp><timestamp>' -}}"
-)
-"""The form of the published aligner's: the audio, then two markers behind each word."""
+from tests.engine.models.qwen3_asr.random_aligner import COUNTING, LONGEST, noise, write_aligner
 
 OPTIONS = ModelOptions(device="cpu", threads=1)
 ONE = "three five, nine"
 
 
-def noise(samples: int, seed: int = 0) -> Audio:
-    return np.random.default_rng(seed).normal(0, 0.1, samples).astype(np.float32)
-
-
-COUNTING = "One two: three four five six seven eight nine. " * 5
-
 CLIPS: dict[str, tuple[Audio, str, str | None]] = {
-    "longest": (noise(28 * 16_000, 1), COUNTING, "en"),
+    "longest": (*LONGEST, "en"),
     "nearly as long": (noise(21 * 16_000 + 77, 8), COUNTING[4:], "en"),
     "odd length": (noise(161_237, 2), "don't stop at 3.5 — ever!", "en"),
     "chinese": (noise(80_080, 3), "一二三，四五 hello 六", "zh"),
@@ -70,32 +49,9 @@ CLIPS: dict[str, tuple[Audio, str, str | None]] = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("aligner")
-    torch.manual_seed(3)
-    processor = new_processor()
-    processor.chat_template = CHAT_TEMPLATE
-    config = new_config(processor)
-    config.num_labels = CLASSES
-    model = Qwen3ASRForTokenClassification(config)
-    fit_head(processor, model)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    write_aligner(folder)
     yield folder
     shutil.rmtree(folder)
-
-
-@torch.no_grad()
-def fit_head(processor: Any, model: Any) -> None:
-    """Gives the longest clip's markers every third class, in order, by least squares."""
-    model.train(False)
-    for weights in model.parameters():
-        if weights.dim() > 1:
-            weights.mul_(3.0)
-    audio, text, language = CLIPS["longest"]
-    inputs, _ = processor.prepare_forced_aligner_inputs(audio, text, language)
-    markers = inputs["input_ids"] == model.config.timestamp_token_id
-    hidden = model.model(**inputs).last_hidden_state[markers]
-    model.score.weight.zero_()
-    model.score.weight[: 3 * len(hidden) : 3] = torch.linalg.pinv(hidden).T
 
 
 @pytest.fixture(scope="module")
