@@ -8,7 +8,8 @@ from engine.messages import SAMPLE_RATE, Audio
 class PcmBuffer:
     """Contiguous float32 samples from `start` up to `end`; older ones are dropped on request.
 
-    The array grows by doubling and is compacted in place, so steady state allocates nothing.
+    What was written stays where it is: an array that is full is left to those who read from it, and
+    what is still held moves to one of twice the size needed. So `read` need not copy.
     """
 
     def __init__(self) -> None:
@@ -29,19 +30,18 @@ class PcmBuffer:
 
     def _make_room(self, kept: int, wanted: int) -> None:
         held = self._samples[self._first : self._first + kept]
-        # Twice what is needed: compaction then costs O(1) a sample.
-        size = max(SAMPLE_RATE, 2 * (kept + wanted))
-        target = (
-            self._samples if size <= len(self._samples) < 4 * size else np.empty(size, np.float32)
-        )
-        target[:kept] = held
-        self._samples, self._first = target, 0
+        # Twice what is needed: moving then costs O(1) a sample.
+        self._samples = np.empty(max(SAMPLE_RATE, 2 * (kept + wanted)), np.float32)
+        self._samples[:kept] = held
+        self._first = 0
 
     def read(self, start: int, end: int) -> Audio:
-        """A copy of the samples ``start`` … ``end``, shape ``(end - start,)``."""
+        """The samples ``start`` … ``end``, shape ``(end - start,)``: a view that never changes."""
         assert self.start <= start <= end <= self.end, (self.start, start, end, self.end)
         offset = self._first - self.start
-        return self._samples[offset + start : offset + end].copy()
+        samples = self._samples[offset + start : offset + end]
+        samples.flags.writeable = False
+        return samples
 
     def drop_before(self, sample: int) -> None:
         """Forgets all samples before ``sample``."""

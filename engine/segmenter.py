@@ -4,6 +4,7 @@ The cuts depend on the audio alone, not on when it arrived or when steps were ta
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.endpoint import Endpointer
@@ -73,25 +74,28 @@ class Segmenter:
         """
         self._marks.append(Mark(self.pcm.end, reason, id))
 
-    def frames(self) -> list[Audio]:
-        """The next frames for the detector, at most `FRAMES_AT_ONCE`; empty: wait for audio.
+    def frames(self) -> Audio:
+        """The next frames for the detector in one stretch; empty: wait for audio.
 
-        Only the frame before a mark may be shorter than `FRAME`. Marks already reached take effect.
+        At most `FRAMES_AT_ONCE` of `FRAME` samples, or the one shorter frame before a mark. Marks
+        already reached take effect.
         """
         while self._marks and self._marks[0].at == self.clock and not self.ended:
             self._reach(self._marks.popleft())
-        if self.ended:
-            return []
         clock = self.clock
         limit = self._marks[0].at if self._marks else self.pcm.end
-        stop = min(limit, clock + FRAMES_AT_ONCE * FRAME)
-        whole = [self.pcm.read(at, at + FRAME) for at in range(clock, stop - FRAME + 1, FRAME)]
-        if not whole and self._marks and limit > clock:
-            return [self.pcm.read(clock, limit)]
-        return whole
+        new = 0 if self.ended else limit - clock
+        if new >= FRAME or not self._marks:
+            new = min(new // FRAME, FRAMES_AT_ONCE) * FRAME
+        return self.pcm.read(clock, clock + new)
 
-    def hear(self, probability: float, samples: int) -> None:
-        """Takes the detector's verdict on the next frame of ``samples`` samples from `frames`."""
+    def hear(self, probabilities: Sequence[float], samples: int) -> None:
+        """Takes the detector's verdicts on the ``samples`` samples of `frames`."""
+        for probability in probabilities:
+            self._hear(probability, min(samples, FRAME))
+            samples -= FRAME
+
+    def _hear(self, probability: float, samples: int) -> None:
         ear = self._ear
         was_speaking, start = ear.speaking, ear.clock
         ear.hear(probability, samples)

@@ -4,6 +4,7 @@ The truth of a session lives here (P3): its audio, its segments, what was said o
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 
 from engine.guards import low_evidence
@@ -115,15 +116,15 @@ class Stream:
 
     # Hearing
 
-    def frames(self) -> list[Audio]:
+    def frames(self) -> Audio:
         """See `Segmenter.frames`."""
         frames = self._cut.frames()
         self._collect()
         return frames
 
-    def hear(self, probability: float, samples: int) -> None:
+    def hear(self, probabilities: Sequence[float], samples: int) -> None:
         """See `Segmenter.hear`."""
-        self._cut.hear(probability, samples)
+        self._cut.hear(probabilities, samples)
         self._collect()
 
     def _collect(self) -> None:

@@ -83,34 +83,35 @@ class VoiceDetector:
         self._verdict = weights["model.decoder.decoder.2.weight"][0, :, 0]
         self._verdict_bias = weights["model.decoder.decoder.2.bias"][0]
 
-    def listen(self, frames: list[list[Audio]], states: list[VadState]) -> list[list[float]]:
+    def listen(self, audio: list[Audio], states: list[VadState]) -> list[list[float]]:
         """Speech probabilities of consecutive frames of each stream.
 
         Args:
-            frames: for each stream its next frames, as many as there are, of `FRAME` samples each;
-                a shorter one is padded with silence.
+            audio: of each stream what follows, shape ``(n,)``: one or more frames of `FRAME`
+                samples; the last may be shorter, and is padded with silence.
             states: of the same streams; brought up to date.
 
         Returns:
             For each stream the probability of each of its frames, in 0 … 1.
         """
-        counts = [len(stream) for stream in frames]
-        features = self._features(_windows(frames, states, sum(counts)))
-        recurrent = np.zeros((2, _padded(len(states)), _WIDTH), np.float32)
-        for i, state in enumerate(states):
-            recurrent[:, i] = state.recurrent
-        first = np.cumsum([0, *counts[:-1]])
-        heard: list[list[float]] = [[] for _ in frames]
-        for turn in range(max(counts, default=0)):
-            rows = [i for i, count in enumerate(counts) if count > turn]
-            taken = rows + [rows[0]] * (_padded(len(rows)) - len(rows))
+        if not audio:
+            return []
+        frames = [_framed(pcm) for pcm in audio]
+        counts = np.array([len(stream) for stream in frames])
+        first = np.cumsum(counts) - counts
+        features = self._features(_windows(frames, first, states))
+        recurrent = np.stack([state.recurrent for state in states], axis=1)
+        heard = np.empty(len(features), np.float32)
+        for turn in range(counts.max()):
+            rows = np.flatnonzero(counts > turn)
+            taken = np.resize(rows, _padded(len(rows)))
             after = self._advance(features[first[taken] + turn], recurrent[:, taken])
             recurrent[:, rows] = after[:, : len(rows)]
-            for i, probability in zip(rows, self._probabilities(after[0]).tolist(), strict=False):
-                heard[i].append(probability)
+            heard[first[rows] + turn] = self._probabilities(after[0, : len(rows)])
         for i, state in enumerate(states):
             state.recurrent[:] = recurrent[:, i]
-        return heard
+        said = heard.tolist()
+        return [said[at : at + len(stream)] for at, stream in zip(first, frames, strict=True)]
 
     def _features(self, windows: Matrix) -> Matrix:
         """Shape ``(rows, 640)`` to ``(rows, 128)``."""
@@ -146,19 +147,28 @@ class VoiceDetector:
         return _sigmoid(scores + self._verdict_bias)
 
 
-def _windows(frames: list[list[Audio]], states: list[VadState], count: int) -> Matrix:
-    """What the network sees of each frame: context, frame, mirrored end; shape ``(rows, 640)``."""
+def _framed(pcm: Audio) -> Matrix:
+    """Shape ``(n,)`` to ``(frames, 512)``, the last frame padded with silence."""
+    missing = -len(pcm) % FRAME
+    return (np.pad(pcm, (0, missing)) if missing else pcm).reshape(-1, FRAME)
+
+
+def _windows(frames: list[Matrix], first: NDArray[np.intp], states: list[VadState]) -> Matrix:
+    """What the network sees of each frame: context, frame, mirrored end; shape ``(rows, 640)``.
+
+    Args:
+        first: row of each stream's first frame.
+        states: of the streams; their contexts are brought up to date.
+    """
+    count = sum(map(len, frames))
     windows = np.zeros((_padded(count), _CONTEXT + FRAME + _MIRRORED), np.float32)
-    rows = iter(windows)
-    for stream, state in zip(frames, states, strict=True):
-        for frame in stream:
-            row = next(rows)
-            row[:_CONTEXT] = state.context
-            row[_CONTEXT : _CONTEXT + len(frame)] = frame
-            state.context = row[FRAME : _CONTEXT + FRAME]
-        state.context = state.context.copy()
     end = _CONTEXT + FRAME
+    np.concatenate(frames, out=windows[:count, _CONTEXT:end])
+    windows[1:count, :_CONTEXT] = windows[: count - 1, FRAME:end]
+    windows[first, :_CONTEXT] = [state.context for state in states]
     windows[:, end:] = windows[:, end - 2 : end - 2 - _MIRRORED : -1]
+    for state, stream in zip(states, frames, strict=True):
+        state.context[:] = stream[-1, -_CONTEXT:]
     return windows
 
 

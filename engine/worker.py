@@ -17,7 +17,7 @@ from engine.segmenter import FRAMES_AT_ONCE
 from engine.speech_session import Isolated, Listener, SpeechSession
 from engine.stream import Stream
 from engine.transcript import Event, Final, Finished, Overloaded
-from engine.vad import VadState, VoiceDetector
+from engine.vad import FRAME, VadState, VoiceDetector
 
 LISTEN_EVERY_S = 0.02
 """Audio that arrives within so long is heard together: large batches are cheap, small ones are not.
@@ -162,26 +162,25 @@ class Worker:
                 self._audio.clear()
                 await self._audio.wait()
                 continue
-            frames = [frames for _, frames in heard]
+            audio = [audio for _, audio in heard]
             states: list[VadState] = [session.stream.vad for session, _ in heard]
-            verdicts = await loop.run_in_executor(self._ears, self._detector.listen, frames, states)
-            for (session, frames_heard), probabilities in zip(heard, verdicts, strict=True):
+            verdicts = await loop.run_in_executor(self._ears, self._detector.listen, audio, states)
+            for (session, pcm), probabilities in zip(heard, verdicts, strict=True):
                 with Isolated(session):
-                    for frame, probability in zip(frames_heard, probabilities, strict=True):
-                        session.stream.hear(probability, len(frame))
+                    session.stream.hear(probabilities, len(pcm))
             self._pace()
             self._work.set()
-            if any(len(each) == FRAMES_AT_ONCE for each in frames):
+            if any(len(pcm) == FRAMES_AT_ONCE * FRAME for pcm in audio):
                 began = 0.0  # somebody sends faster than real time
 
-    def _next_frames(self) -> list[tuple[SpeechSession, list[Audio]]]:
+    def _next_frames(self) -> list[tuple[SpeechSession, Audio]]:
         heard = []
         waiting, self._unheard = self._unheard, {}
         for session in waiting:
             with Isolated(session):  # a mark may be reached, and much said
                 frames = session.stream.frames()
                 self._stirred[session] = None
-                if frames:
+                if len(frames):
                     heard.append((session, frames))
                     self._unheard[session] = None  # there may be more, or a mark behind them
         return heard

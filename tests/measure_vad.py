@@ -35,7 +35,7 @@ def main() -> None:
     detector, random = VoiceDetector(), np.random.default_rng(0)
     print("streams   numpy µs/frame   onnxruntime µs/frame")
     for streams in BATCHES:
-        frames = [[random.normal(0, 0.1, FRAME).astype(np.float32)] for _ in range(streams)]
+        frames = [random.normal(0, 0.1, FRAME).astype(np.float32) for _ in range(streams)]
         states = [VadState() for _ in frames]
         feed = {
             "input": np.zeros((streams, FRAME + 64), np.float32),

@@ -41,14 +41,12 @@ def _catch_up(
 ) -> None:
     while True:
         frames = stream.frames()
-        for frame, probability in zip(
-            frames, detector.listen([frames], [stream.vad])[0], strict=True
-        ):
-            stream.hear(probability, len(frame))
+        if len(frames):
+            stream.hear(detector.listen([frames], [stream.vad])[0], len(frames))
         while due := stream.due(0):
             step = stream.take(due[0])
             [result] = model.step([step])
             on_step(due[0], step, result)
             stream.commit(due[0], result)
-        if not frames:
+        if not len(frames):
             return

@@ -9,6 +9,7 @@ from engine.messages import Audio, ModelInfo, Step, StepResult, ms_to_samples
 from engine.segment import Due, StepKind, StreamOptions
 from engine.stream import Stream
 from engine.transcript import CloseReason, Confirmed, Event, Final, Finished, Partial
+from engine.vad import FRAME
 
 INFO = ModelInfo(
     name="scripted", languages={"en": "English"}, max_segment_ms=28_000, max_batch=8,
@@ -56,6 +57,10 @@ class Scene:
         """Of speech in a frame."""
         middle = (start + end) // 2
         return 0.9 if any(word.start <= middle < word.end for word in self.words) else 0.02
+
+    def probabilities(self, start: int, end: int) -> list[float]:
+        """Of each frame between two samples; the last may be shorter."""
+        return [self.probability(at, min(at + FRAME, end)) for at in range(start, end, FRAME)]
 
 
 class ScriptedModel:
@@ -174,12 +179,11 @@ class Playback:
         """Hears all frames there are; steps go on meanwhile."""
         while True:
             frames = self.stream.frames()
-            for frame in frames:
-                start, self.heard = self.heard, self.heard + len(frame)
-                assert np.array_equal(frame, self.scene.audio[start : self.heard])
-                self.stream.hear(self.scene.probability(start, self.heard), len(frame))
+            start, self.heard = self.heard, self.heard + len(frames)
+            assert np.array_equal(frames, self.scene.audio[start : self.heard])
+            self.stream.hear(self.scene.probabilities(start, self.heard), len(frames))
             self._work()
-            if not frames:
+            if not len(frames):
                 return
 
     def _work(self) -> None:

@@ -38,12 +38,12 @@ class Cutting:
         return self.listen()
 
     def listen(self) -> "Cutting":
-        while frames := self.it.frames():
-            assert len(frames) <= FRAMES_AT_ONCE
-            for frame in frames:
-                at = self.it.clock
-                assert np.array_equal(frame, self.scene.audio[at : at + len(frame)])
-                self.it.hear(self.scene.probability(at, at + len(frame)), len(frame))
+        while len(frames := self.it.frames()):
+            at, end = self.it.clock, self.it.clock + len(frames)
+            assert len(frames) < FRAME or len(frames) in range(0, FRAMES_AT_ONCE * FRAME + 1, FRAME)
+            assert np.array_equal(frames, self.scene.audio[at:end])
+            self.it.hear(self.scene.probabilities(at, end), len(frames))
+            assert self.it.clock == end
         return self
 
     @property

@@ -145,9 +145,8 @@ def test_a_longer_cadence_is_kept_when_there_is_no_capacity() -> None:
     play = Playback(Scene("w " * 30))
     play.stream.push(play.scene.audio)
     dues = []
-    while frames := play.stream.frames():
-        for frame in frames:
-            play.stream.hear(0.9, len(frame))
+    while len(frames := play.stream.frames()):
+        play.stream.hear([0.9] * (len(frames) // FRAME), len(frames))
         dues += play.stream.due(5 * S)
 
     assert dues[0].end >= 5 * S

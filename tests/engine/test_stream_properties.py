@@ -222,8 +222,7 @@ def hold(options: StreamOptions, probability: Callable[[int], float], minutes: i
     held, most = [], 0
     for frame in range(minutes * 60 * S // len(FRAME)):
         stream.push(FRAME)
-        for each in stream.frames():
-            stream.hear(probability(frame), len(each))
+        stream.hear([probability(frame)], len(stream.frames()))
         for due in stream.due(0):
             stream.take(due)
             stream.commit(due, StepResult((1,), (b" a",), "eos", "en", 0.9))

@@ -12,7 +12,7 @@ from engine.runner import ThreadRunner
 from engine.segment import StreamOptions
 from engine.speech_session import SpeechSession
 from engine.transcript import Event, Final, Finished, Overloaded, Partial, SegmentFailed
-from engine.vad import VadState, VoiceDetector
+from engine.vad import FRAME, VadState, VoiceDetector
 from engine.worker import BatchReport, Observers, Worker
 from tests.engine.models.doubles import (
     LanesModel,
@@ -29,8 +29,11 @@ class LoudnessDetector(VoiceDetector):
     def __init__(self) -> None:
         pass
 
-    def listen(self, frames: list[list[Audio]], states: list[VadState]) -> list[list[float]]:
-        return [[float(np.abs(frame).max() > 0.1) for frame in each] for each in frames]
+    def listen(self, audio: list[Audio], states: list[VadState]) -> list[list[float]]:
+        return [
+            [float(np.abs(pcm[at : at + FRAME]).max() > 0.1) for at in range(0, len(pcm), FRAME)]
+            for pcm in audio
+        ]
 
 
 class Recorder:
