@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gateway.bench.command import bench
+from gateway.keys_command import keys
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(bench)
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:
@@ -55,6 +57,33 @@ def serve(
         Literal["process", "thread"] | None,
         typer.Option(help="Where the model runs.", show_default="process"),
     ] = None,
+    keys_file: Annotated[
+        str | None, typer.Option(help="File of API keys, made by `scribewire keys`.")
+    ] = None,
+    no_auth: Annotated[
+        bool | None,
+        typer.Option(
+            "--no-auth", help="Listen beyond this machine without keys.", show_default="False"
+        ),
+    ] = None,
+    allowed_origins: Annotated[
+        str | None,
+        typer.Option(metavar="ORIGIN,…", help="Whose pages may connect beside the own one."),
+    ] = None,
+    trusted_proxies: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS,…",
+            help="Proxies whose X-Forwarded-For is believed.",
+            show_default="127.0.0.1,::1",
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Certificate chain (PEM): serve https.")
+    ] = None,
+    tls_key: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Its private key (PEM).")
+    ] = None,
     log_format: Annotated[
         Literal["auto", "json", "console"] | None,
         typer.Option(help="Form of the log.", show_default="auto"),
@@ -76,6 +105,12 @@ def serve(
         "device": device,
         "gpu_memory": gpu_memory,
         "runner": runner,
+        "keys_file": keys_file,
+        "no_auth": no_auth,
+        "allowed_origins": allowed_origins,
+        "trusted_proxies": trusted_proxies,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
         "log_format": log_format,
         "log_level": log_level,
     }
@@ -251,7 +286,10 @@ async def _server(url: str | None) -> AsyncIterator[str]:
     if url is not None:
         yield url
         return
-    settings = _settings({"host": "127.0.0.1", "port": 0})
+    # Nobody else can reach it, so it needs none of what the environment says of access.
+    private = {"keys_file": "", "api_keys": "", "no_auth": False, "tls_cert": "", "tls_key": "",
+               "allowed_origins": ""}  # fmt: skip
+    settings = _settings({"host": "127.0.0.1", "port": 0, **private})
     # Its everyday log would bury the transcript, unless somebody asked for it.
     if "log_level" not in settings.model_fields_set:
         settings = settings.model_copy(update={"log_level": "warning"})
@@ -292,10 +330,12 @@ def _complaints(error: "ValidationError", flags: dict[str, Any]) -> list[str]:
         name = str(each["loc"][0]) if each["loc"] else ""
         reason = each["msg"].removeprefix("Value error, ").rstrip(".")
         reason = reason[:1].lower() + reason[1:]
-        if name in flags:
+        if not name:  # of several settings together, which it names
+            sentences.append(f"{reason[:1].upper()}{reason[1:]}.")
+        elif name in flags:
             sentences.append(f"--{name.replace('_', '-')}: {reason}, got {flags[name]!r}.")
         else:  # the value stays unsaid: it may be a secret
-            sentences.append(f"SCRIBEWIRE_{name.upper() or 'settings'}: {reason}.")
+            sentences.append(f"SCRIBEWIRE_{name.upper()}: {reason}.")
     return sentences
 
 

@@ -1,8 +1,8 @@
 """The only user of a WebSocket: a reader always inside ``receive``, a writer with deadlines."""
 
 import asyncio
+import secrets
 import time
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,22 +14,26 @@ from engine.segment import StreamOptions
 from engine.speech_session import SpeechSession
 from engine.transcript import CloseReason, Event, Final, Partial, Suppressed
 from engine.worker import Worker
+from gateway.access import grant_of
+from gateway.bucket import Bucket
 from gateway.errors import (
     GatewayError,
     IdleTimeout,
     Internal,
     MaxDuration,
+    QuotaExceeded,
     ShuttingDown,
     SlowConsumer,
+    Unauthorized,
     as_fields,
 )
 from gateway.metrics import Metrics
 from gateway.outbox import Outbox
 from gateway.session import Session
 from gateway.settings import Settings
-from gateway.wire.messages import AudioFrame, Done, ErrorMessage, ServerMessage, to_map
+from gateway.wire.messages import AudioFrame, Configure, Done, ErrorMessage, ServerMessage, to_map
 from gateway.wire.native import NativeCodec
-from gateway.wire.options import SessionOptions
+from gateway.wire.options import SessionOptions, parse_options
 
 SLICE_BYTES = 65_536
 """Audio is decoded so much at a time: a whole large frame would hold the event loop too long."""
@@ -50,10 +54,15 @@ class Connection:
         Raises:
             InvalidOption: the model cannot do what the options ask for.
         """
+        self._grant = grant_of(websocket.scope)
+        # Whatever the protocol: what the token fixes is in force.
+        options = parse_options(
+            self._grant.fixed_options, base=options, max_segment_ms=worker.model.max_segment_ms
+        )
         self._websocket, self._codec = websocket, codec
         self._worker, self._settings, self._metrics = worker, settings, metrics
         self._session = Session(
-            id=uuid.uuid4().hex,
+            id=secrets.token_hex(16),
             options=options,
             model=worker.model,
             limits={
@@ -69,6 +78,8 @@ class Connection:
         self._outbox = Outbox(settings.outbox_events, settings.outbox_bytes)
         self._seq = 0
         self._opened_at = self._heard_at = time.monotonic()
+        most = settings.max_messages_per_s
+        self._bucket = Bucket(most, most, self._opened_at)
         self._greeted = False
         self._done_code = 1000
         """What the connection closes with after ``done``."""
@@ -108,6 +119,7 @@ class Connection:
             "session_closed",
             session=self._session.id,
             close_code=self._close_code,
+            key=self._grant.owner,
             audio_s=round(self._session.audio_s, 3),
             open_s=round(time.monotonic() - self._opened_at, 3),
             **self._session.totals,
@@ -125,6 +137,14 @@ class Connection:
             self._heard_at = time.monotonic()
             if not self._outbox.closed:
                 await self._take(message)
+            await self._pace()
+
+    async def _pace(self) -> None:
+        """Reads a sender of too many messages no faster than is allowed: TCP holds it back."""
+        if wait_s := self._bucket.wait_s(self._heard_at):
+            self._metrics.paced_s.inc(wait_s)
+            await asyncio.sleep(wait_s)
+        self._bucket.take()
 
     async def _take(self, message: Any) -> None:
         try:
@@ -138,6 +158,8 @@ class Connection:
             if isinstance(parsed, AudioFrame):
                 await self._hear(parsed.pcm)
             else:
+                if isinstance(parsed, Configure):
+                    self._grant.check_options(parsed.options, parsed.id)
                 self._put(self._session.receive(parsed))
         except GatewayError as error:
             self.fail(error)
@@ -152,7 +174,13 @@ class Connection:
             if at:
                 await asyncio.sleep(0)
             self._put(self._session.receive(AudioFrame(pcm[at : at + SLICE_BYTES])))
-        self._metrics.audio_s.inc(self._session.audio_s - before)
+        heard_s = self._session.audio_s - before
+        self._metrics.audio_s.inc(heard_s)
+        try:
+            if heard_s:  # what comes after the end is not heard
+                self._grant.spend(heard_s)
+        except QuotaExceeded as error:
+            self._end(error, "stop")
 
     def fail(self, error: GatewayError) -> None:
         """Tells the client; ends the connection unless the error is recoverable."""
@@ -242,6 +270,8 @@ class Connection:
             self._end(IdleTimeout(), "stop")
         elif now - self._opened_at > self._settings.max_session_s:
             self._end(MaxDuration(), "stop")
+        elif self._grant.revoked:
+            self._end(Unauthorized("The key was withdrawn: ask the operator for another."), "stop")
 
     def drain(self) -> None:
         """Finalizes; finals and ``done`` go out, then the close says to come back elsewhere."""

@@ -23,6 +23,18 @@ class Metrics:
         self.refused = Counter(
             "scribewire_refusals", "Connections refused, by error code", ["code"], registry=registry
         )
+        self.denied = Counter(
+            "scribewire_access_denied", "Requests and handshakes without permission, by reason",
+            ["reason"], registry=registry,
+        )  # fmt: skip
+        self.limited = Counter(
+            "scribewire_limits_reached", "Refusals for want of room, by the setting that bounds it",
+            ["setting"], registry=registry,
+        )  # fmt: skip
+        self.paced_s = Counter(
+            "scribewire_paced_seconds", "Seconds that senders of too many messages had to wait",
+            registry=registry,
+        )  # fmt: skip
         self.errors = Counter(
             "scribewire_client_errors",
             "Errors told to clients, by code",

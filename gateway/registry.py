@@ -32,6 +32,7 @@ class Registry:
         if self.draining:
             raise ShuttingDown(retry_after_ms=RETRY_AFTER_MS)
         if len(self._connections) >= self._settings.max_sessions:
+            self._metrics.limited.labels("max_sessions").inc()
             raise TooManySessions(retry_after_ms=RETRY_AFTER_MS)
 
     async def serve(self, connection: Connection) -> None:

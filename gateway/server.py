@@ -5,8 +5,9 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import structlog
@@ -17,11 +18,16 @@ from engine.process_runner import ProcessRunner
 from engine.runner import ModelOptions, ModelUnavailableError, Runner, ThreadRunner
 from engine.vad import VoiceDetector
 from engine.worker import Observers, Worker
+from gateway.access import Guard
+from gateway.access.keys import KeysError
+from gateway.addresses import is_loopback
 from gateway.app import create_app
+from gateway.handshake import punctual
 from gateway.log import configure_logging
 from gateway.metrics import Metrics
 from gateway.registry import Registry
 from gateway.settings import Settings
+from gateway.tls import CertificateError, check_certificate, load_certificate
 
 log = structlog.get_logger("gateway.server")
 
@@ -40,14 +46,18 @@ class DrainingServer(uvicorn.Server):
         self.owns_process = True
         """Whether signals are this server's to handle."""
         self.listening = asyncio.Event()
+        self.on_hangup: Callable[[], None] = lambda: None
+        """SIGHUP: what can be read again is."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Unlike uvicorn's own, does not raise the signal again at the end: exit code 0."""
-        signals = (signal.SIGINT, signal.SIGTERM) if self.owns_process else ()
+        handlers = {signal.SIGINT: self._stop, signal.SIGTERM: self._stop,
+                    signal.SIGHUP: self._hang_up}  # fmt: skip
+        signals = handlers if self.owns_process else {}
         loop = asyncio.get_running_loop()
-        for each in signals:
-            loop.add_signal_handler(each, self._stop)
+        for each, handle in signals.items():
+            loop.add_signal_handler(each, handle)
         try:
             yield
         finally:
@@ -60,6 +70,19 @@ class DrainingServer(uvicorn.Server):
             self.force_exit = True
             self._hurry.set()
         self.should_exit = True
+
+    def _hang_up(self) -> None:
+        """Reads keys and certificate again; if that fails, those in force stay."""
+        self.on_hangup()
+        if isinstance(self.config.ssl, ssl.SSLContext):
+            try:
+                load_certificate(
+                    self.config.ssl,
+                    str(self.config.ssl_certfile),
+                    str(self.config.ssl_keyfile or ""),
+                )
+            except CertificateError as error:
+                log.error("certificate_not_reloaded", reason=str(error))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn's own; `listening` says when it is done."""
@@ -76,6 +99,22 @@ class DrainingServer(uvicorn.Server):
         for wait in waits:
             wait.cancel()
         await super().shutdown(sockets)
+
+
+def _check_access(settings: Settings) -> None:
+    """
+    Raises:
+        CannotStartError: anybody could come in, and nobody said that this is meant.
+    """
+    if is_loopback(settings.host) or settings.has_keys:
+        return
+    if not settings.no_auth:
+        raise CannotStartError(
+            f"not listening on {settings.host or 'all addresses'} without keys: whoever reached it "
+            "could use it. Make a key with `scribewire keys add NAME` and give --keys-file, or say "
+            "--no-auth if everybody may"
+        )
+    log.warning("open_to_all", host=settings.host, advice="everybody who reaches it may use it")
 
 
 def _bind(settings: Settings) -> socket.socket:
@@ -118,6 +157,26 @@ def _runner(settings: Settings) -> Runner:
     return ProcessRunner(settings.model, options, step_within_s=settings.step_timeout_s)
 
 
+def _guard(settings: Settings, metrics: Metrics) -> Guard:
+    """
+    Raises:
+        CannotStartError: keys or certificate cannot be had, or keys are needed.
+    """
+    _check_access(settings)
+    if settings.has_keys and not settings.tls_cert and not is_loopback(settings.host):
+        log.warning("keys_without_tls", advice="give --tls-cert, or put a proxy with TLS in front")
+    try:
+        if settings.tls_cert:
+            check_certificate(settings.tls_cert, settings.tls_key)
+        return Guard(
+            settings,
+            denied=lambda reason: metrics.denied.labels(reason).inc(),
+            limited=lambda limit: metrics.limited.labels(limit).inc(),
+        )
+    except (KeysError, CertificateError) as error:
+        raise CannotStartError(str(error)) from None
+
+
 @contextlib.asynccontextmanager
 async def _running(settings: Settings) -> AsyncIterator[tuple[DrainingServer, socket.socket]]:
     """A server that is ready to serve on a bound socket; its engine runs.
@@ -126,6 +185,7 @@ async def _running(settings: Settings) -> AsyncIterator[tuple[DrainingServer, so
         CannotStartError: a port or a model cannot be had.
     """
     metrics = Metrics()
+    guard = _guard(settings, metrics)
     with _bind(settings) as bound:
         observers = Observers(batch=metrics.batch_done, failure=metrics.failed_steps.inc)
         worker = Worker(_runner(settings), VoiceDetector(), observers)
@@ -135,18 +195,25 @@ async def _running(settings: Settings) -> AsyncIterator[tuple[DrainingServer, so
             except ModelUnavailableError as error:
                 raise CannotStartError(str(error)) from None
             registry = Registry(settings, metrics)
-            app = create_app(settings, worker, registry, metrics)
+            app = create_app(settings, worker, registry, metrics, guard)
             watch = asyncio.create_task(registry.watch_deadlines(), name="deadlines")
             try:
-                yield DrainingServer(uvicorn.Config(app, **_uvicorn(settings)), registry), bound
+                server = DrainingServer(
+                    uvicorn.Config(app, **_uvicorn(settings, metrics)), registry
+                )
+                server.on_hangup = guard.reload
+                yield server, bound
             finally:
                 watch.cancel()
         finally:
             await worker.close()
 
 
-def _uvicorn(settings: Settings) -> dict[str, Any]:
+def _uvicorn(settings: Settings, metrics: Metrics) -> dict[str, Any]:
     return {
+        "http": punctual(
+            settings.handshake_timeout_s, metrics.limited.labels("handshake_timeout_s").inc
+        ),
         "ws": "websockets-sansio",  # answers bad frames with a close frame, and is the fastest
         "ws_max_size": settings.max_frame_bytes,
         "ws_ping_interval": settings.ping_interval_s,
@@ -156,6 +223,10 @@ def _uvicorn(settings: Settings) -> dict[str, Any]:
         "log_config": None,
         "lifespan": "off",
         "server_header": False,
+        "proxy_headers": bool(settings.trusted_proxies),
+        "forwarded_allow_ips": settings.trusted_proxies,
+        "ssl_certfile": settings.tls_cert or None,
+        "ssl_keyfile": settings.tls_key or None,
         "timeout_graceful_shutdown": 5,
     }
 
@@ -184,7 +255,8 @@ async def _start(
 async def _serve(settings: Settings) -> None:
     async with _running(settings) as (server, bound):
         serving = await _start(server, bound, settings)
-        print(f"Scribewire is ready: open {_url(bound, 'http')}/", flush=True)
+        scheme = "https" if settings.tls_cert else "http"
+        print(f"Scribewire is ready: open {_url(bound, scheme)}/", flush=True)
         await serving
 
 
@@ -222,7 +294,7 @@ async def run_in_background(settings: Settings) -> AsyncIterator[str]:
         server.owns_process = False
         serving = await _start(server, bound, settings)
         try:
-            yield _url(bound, "ws")
+            yield _url(bound, "wss" if settings.tls_cert else "ws")
         finally:
             server.should_exit = True
             await serving

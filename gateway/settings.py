@@ -1,9 +1,14 @@
 """Every knob, once. Set by environment ``SCRIBEWIRE_NAME``; command line flags override it."""
 
-from typing import Literal
+import ipaddress
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gateway.addresses import parse_origins
+
+MIN_SECRET_CHARS = 32
 
 
 class Settings(BaseSettings):
@@ -34,6 +39,39 @@ class Settings(BaseSettings):
     step_timeout_s: float = Field(15.0, gt=0, le=600, allow_inf_nan=False)
     """Seconds after which a batch counts as hung and the model's process is restarted."""
 
+    keys_file: str = ""
+    """File of API keys, made by `scribewire keys`; SIGHUP has it read again."""
+    api_keys: SecretStr = SecretStr("")
+    """API keys, or their digests as `sha256:HEX`, with commas between them."""
+    no_auth: bool = False
+    """Listen on other addresses than loopback without keys: whoever reaches it may use it."""
+    token_secret: SecretStr = SecretStr("")
+    """What tokens are signed with, the same for all gateways; none: they end with the process."""
+    token_max_s: int = Field(7200, ge=10, le=86_400)
+    """Seconds that a token may be valid at most."""
+    allowed_origins: str = ""
+    """Origins, with commas, whose pages may connect beside the gateway's own; `*` needs keys."""
+    trusted_proxies: str = "127.0.0.1,::1"
+    """Addresses or networks of proxies whose X-Forwarded-For and -Proto are believed."""
+    metrics_open: bool = False
+    """Whether everybody may read `/metrics`; else this machine, and who has a key."""
+    tls_cert: str = ""
+    """Certificate chain in a PEM file: serve https and wss. SIGHUP has it read again."""
+    tls_key: str = ""
+    """Its private key, if it is not in the same file."""
+
+    max_sessions_per_key: int = Field(100, ge=0)
+    """Sessions of a key at a time, if the key says nothing else; 0: no limit."""
+    max_sessions_per_address: int = Field(50, ge=0)
+    """Sessions of a client's address at a time; 0: no limit. This machine's have none."""
+    handshakes_per_minute: int = Field(120, ge=0)
+    """Handshakes and requests of a client's address in a minute; 0: no limit."""
+    audio_minutes_per_day: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """Audio of a key in a day, in UTC, if the key says nothing else; 0: no limit."""
+    handshake_timeout_s: float = Field(5.0, gt=0, allow_inf_nan=False)
+    """Seconds in which the header of a request must be there."""
+    max_messages_per_s: int = Field(1000, ge=10)
+    """Messages of one connection in a second, after a burst of as many; then it is read slower."""
     max_sessions: int = Field(1000, ge=1)
     """Sessions at a time; further ones are refused with 429."""
     max_frame_bytes: int = Field(1_048_576, ge=4096, le=16_777_216)
@@ -66,3 +104,38 @@ class Settings(BaseSettings):
     """Least severity that is logged."""
     log_format: Literal["auto", "json", "console"] = "auto"
     """Form of the log on stderr; auto: console on a terminal, else json."""
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether clients must show a key, or a token made for one."""
+        return bool(self.keys_file or self.api_keys.get_secret_value().strip())
+
+    @field_validator("token_secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < MIN_SECRET_CHARS:
+            raise ValueError(f"at least {MIN_SECRET_CHARS} characters are needed")
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        parse_origins(value)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for part in filter(None, (part.strip() for part in value.split(","))):
+            ipaddress.ip_network(part)  # also refuses `*`: anybody could choose an address
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.no_auth and self.has_keys:
+            raise ValueError("no_auth and keys contradict each other: give one of them")
+        if "*" in self.allowed_origins and not self.has_keys:
+            raise ValueError("allowed_origins=* needs keys: any page could use this gateway")
+        if self.tls_key and not self.tls_cert:
+            raise ValueError("tls_key needs tls_cert")
+        return self

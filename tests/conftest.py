@@ -42,9 +42,9 @@ class Server:
         """``http://127.0.0.1:PORT``"""
         return "http" + self.ws.removeprefix("ws")
 
-    def get(self, path: str) -> httpx.Response:
+    def get(self, path: str, **headers: str) -> httpx.Response:
         """The answer to a plain request; blocks, but the gateway has a thread of its own."""
-        return httpx.get(self.http + path, timeout=10, trust_env=False)
+        return httpx.get(self.http + path, headers=headers, timeout=10, trust_env=False)
 
     def metric(self, name: str, **labels: str) -> float:
         """A sample of ``/metrics`` now, summed over the labels that are not given."""

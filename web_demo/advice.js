@@ -9,7 +9,7 @@ const UNREACHABLE =
 
 /** @type {Record<string, string>} */
 const ERRORS = {
-  unauthorized: "This server asks for a key, and this page has none. Ask whoever runs the server.",
+  unauthorized: "This server asks for a key. Enter it above; whoever runs the server has one for you.",
   forbidden_origin: "The server does not accept this page's address. Open the page at the server's own address.",
   quota_exceeded: "The transcription time allowed here is used up. Ask whoever runs the server.",
   too_many_sessions: "The server is busy: every place is taken. Try again {when}.",

@@ -1,5 +1,6 @@
 /** The page: a microphone, a tab or a file, and captions above. */
 
+import { Access } from "./access.js";
 import {
   adviseClose, adviseDisconnected, adviseError, adviseSource, adviseUnreachable, adviseWarning,
 } from "./advice.js";
@@ -19,6 +20,7 @@ const BEHIND_MS = 5_000; // unsent audio of which the page tells
 
 const captions = new Captions(byId("transcript"));
 const settings = new Settings(/** @type {HTMLFormElement} */ (byId("settings-form")));
+const access = new Access();
 const filePicker = /** @type {HTMLInputElement} */ (byId("file-picker"));
 new TranscriptTools(captions);
 
@@ -61,7 +63,7 @@ function start(kind, file) {
     say("Stop what is running first, then open the file again.", "warning");
     return;
   }
-  const mine = (recording = new Recording(kind, settings.options, file));
+  const mine = (recording = new Recording(kind, settings.options, () => access.token, file));
   say(file ? file.name : "");
   showFacts({ language: "–", model: "–", lag: "–", elapsed: "–", "lag-label": file ? "Speed" : "Delay" });
   showProgress(0);
@@ -134,7 +136,7 @@ function listenToServer(mine) {
     },
     warning: (warning) => say(adviseWarning(warning), "warning"),
     error: (error) => say(adviseError(error), "error"),
-    closed: (closed) => onClosed(closed),
+    closed: (closed) => onClosed(closed, mine),
   };
   for (const [type, handle] of Object.entries(on)) {
     session.addEventListener(type, (event) => handle(/** @type {CustomEvent} */ (event).detail));
@@ -181,8 +183,11 @@ function listenToSource(mine) {
   });
 }
 
-/** @param {Closed} closed */
-async function onClosed({ code, opened, done, error }) {
+/**
+ * @param {Closed} closed
+ * @param {Recording} mine
+ */
+async function onClosed({ code, opened, done, error }, mine) {
   recording = null;
   captions.breakOff();
   showLevel(0, 0);
@@ -193,6 +198,7 @@ async function onClosed({ code, opened, done, error }) {
     if (!tellsTrouble()) say(summary(done));
   } else if (error !== null) {
     fail(adviseError(error));
+    if (error.code === "unauthorized") askForKey(mine);
   } else if (opened) {
     fail(adviseClose(code));
   } else {
@@ -200,6 +206,11 @@ async function onClosed({ code, opened, done, error }) {
     const advice = await adviseUnreachable();
     if (recording === null) say(advice, "error");
   }
+}
+
+/** @param {Recording} mine what goes on once there is a key */
+function askForKey({ kind, file }) {
+  access.ask(() => start(kind, file));
 }
 
 /** @param {Done} done */

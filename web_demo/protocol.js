@@ -81,6 +81,36 @@ export function parse(data) {
 }
 
 /**
+ * Why a handshake was refused. Browsers do not say; a plain request to the same address is refused
+ * in the same words, and those may be read.
+ * @param {URL} url of the session
+ * @param {string | undefined} token
+ * @returns {Promise<Notice | null>} null: it was not refused, or nobody answers
+ */
+export async function askWhyRefused(url, token) {
+  const plain = new URL(url);
+  plain.protocol = plain.protocol.replace("ws", "http");
+  plain.search = "";
+  const headers = token ? { Authorization: `Bearer ${token}` } : undefined;
+  try {
+    return await refusalIn(await fetch(plain, { headers, cache: "no-store", signal: AbortSignal.timeout(3000) }));
+  } catch {
+    return null; // no network, or a server elsewhere, whose answers are not for this page
+  }
+}
+
+/**
+ * The error in an HTTP answer.
+ * @param {Response} reply
+ * @returns {Promise<Notice | null>} null: the answer is not the protocol's
+ */
+export async function refusalIn(reply) {
+  if (![401, 403, 429, 503].includes(reply.status)) return null;
+  const error = parse(await reply.text());
+  return error?.type === "error" ? error : null;
+}
+
+/**
  * The protocol's rule: 4000–4499 reconnect, 4500–4999 do not.
  * @param {number} code
  */

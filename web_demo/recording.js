@@ -26,12 +26,14 @@ export class Recording extends EventTarget {
   /**
    * @param {Kind} kind
    * @param {Record<string, any>} options of the session
+   * @param {() => string | undefined} token for servers that ask for one
    * @param {File} [file] for the kind `file`
    */
-  constructor(kind, options, file) {
+  constructor(kind, options, token, file) {
     super();
     this.kind = kind;
     this.options = options;
+    this.token = token;
     this.file = file;
   }
 
@@ -63,7 +65,7 @@ export class Recording extends EventTarget {
       return;
     }
     const { sampleRate } = /** @type {Capture | AudioFile} */ (this.#capture ?? this.#file);
-    this.#session = new ScribewireSession({ sampleRate, options: this.options });
+    this.#session = new ScribewireSession({ sampleRate, options: this.options, token: this.token });
     this.#session.addEventListener("closed", () => this.#capture?.close());
     this.#beganAt = performance.now();
     this.#dispatch("began");

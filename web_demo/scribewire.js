@@ -20,7 +20,7 @@
  */
 
 import { Connection } from "./connection.js";
-import { isRetryable, rebase } from "./protocol.js";
+import { askWhyRefused, isRetryable, rebase } from "./protocol.js";
 import { Timers } from "./timers.js";
 import { UnconfirmedAudio } from "./unconfirmed-audio.js";
 
@@ -51,6 +51,8 @@ export class ScribewireSession extends EventTarget {
   #ready = false;
   /** @type {Ready | null} */
   #server = null;
+  /** The connection stood: what ends it now is no refused handshake. */
+  #opened = false;
   #attempt = 0;
   #lastSegment = 0;
   #lastSeq = 0;
@@ -76,7 +78,8 @@ export class ScribewireSession extends EventTarget {
    * @param {number} setup.sampleRate of the mono 16-bit samples given to `sendAudio`, in Hz
    * @param {Record<string, any>} [setup.options] more session options
    * @param {string} [setup.url] default: `/v1/stream` of the page's own server
-   * @param {string} [setup.token] short-lived token of `POST /v1/tokens`, where the server asks for one
+   * @param {string | (() => string | undefined)} [setup.token] short-lived token of `POST /v1/tokens`,
+   *   where the server asks for one; a function is asked at each connection
    */
   constructor({ sampleRate, options = {}, url = "/v1/stream", token }) {
     super();
@@ -209,9 +212,12 @@ export class ScribewireSession extends EventTarget {
     for (const [name, value] of Object.entries(options)) url.searchParams.set(name, String(value));
     // A browser drops the connection if it offers subprotocols and the server picks none,
     // so they are offered only where the token needs them.
-    const protocols = this.token ? ["scribewire.json.v1", "scribewire.auth", this.token] : [];
+    const token = this.#token;
+    const protocols = token ? ["scribewire.json.v1", "scribewire.auth", token] : [];
+    this.#opened = false;
     this.#connection = new Connection(url, protocols, {
       opened: () => {
+        this.#opened = true;
         if (context) this.#connection?.send({ type: "configure", id: OPTIONS_ID, context });
       },
       said: (message) => this.#onMessage(rebase(message, this.#base)),
@@ -305,7 +311,14 @@ export class ScribewireSession extends EventTarget {
    * @param {number} code
    * @param {string | null} reason
    */
-  #onEnded(code, reason) {
+  async #onEnded(code, reason) {
+    const refusal = this.#opened || reason !== null ? null : await askWhyRefused(this.url, this.#token);
+    if (this.#state === "closed") return;
+    if (refusal !== null) {
+      this.#error = refusal;
+      this.#dispatch("error", refusal);
+      if (!refusal.retryable) return this.#end(code);
+    }
     if (reason !== null) this.#error = localError(reason, "The server does not answer.");
     const said = this.#done !== null && this.#stopSent;
     // A server that restarts may say `done` before it heard the last of the audio.
@@ -363,6 +376,10 @@ export class ScribewireSession extends EventTarget {
    */
   #dispatch(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  get #token() {
+    return typeof this.token === "function" ? this.token() : this.token;
   }
 
   /** @param {number} ms */

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class Wish:
     tries: int
     json: Path | None
     html: Path | None
+    api_key: str | None = field(default=None, repr=False)
 
     @property
     def fixed_chunk_ms(self) -> int | None:
@@ -80,6 +81,7 @@ class Bench:
         options = {
             name: str(value) if isinstance(value, Path) else value
             for name, value in asdict(wish).items()
+            if name != "api_key"  # reports are shown around
         }
         run = Run(
             load=load,
@@ -105,6 +107,7 @@ class Bench:
             stagger_s=self._stagger_s,
             frames=max(1, round(self._duration_s * 1000 / wish.frame_ms)),
             frame_ms=wish.frame_ms,
+            api_key=wish.api_key,
         )
 
     @property

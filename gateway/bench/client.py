@@ -70,7 +70,10 @@ def _text_frame(message: Event) -> bytes:
 class Client(asyncio.Protocol):
     """Connects, waits for `begin`, sends one frame after the other by the clock, then stops."""
 
-    def __init__(self, url: str, frames: Sequence[bytes], count: int, log: SessionLog) -> None:
+    def __init__(
+        self, url: str, frames: Sequence[bytes], count: int, log: SessionLog,
+        api_key: str | None = None,
+    ) -> None:  # fmt: skip
         """
         Args:
             frames: of `audio_frames`; repeated until ``count`` were sent.
@@ -79,7 +82,7 @@ class Client(asyncio.Protocol):
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._protocol = ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE_BYTES)
-        self._frames, self._count = frames, count
+        self._frames, self._count, self._api_key = frames, count, api_key
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
         self._done = False
@@ -87,7 +90,10 @@ class Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asks for the session."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit
-        self._protocol.send_request(self._protocol.connect())
+        request = self._protocol.connect()
+        if self._api_key:
+            request.headers["Authorization"] = f"Bearer {self._api_key}"
+        self._protocol.send_request(request)
         self._flush()
 
     def data_received(self, data: bytes) -> None:

@@ -60,6 +60,10 @@ def bench(
     model: Annotated[
         str | None, typer.Option(help="Of the server that is started for this.")
     ] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(envvar="SCRIBEWIRE_API_KEY", help="Key for the server, if it asks for one."),
+    ] = None,
     server_pid: Annotated[
         int | None, typer.Option(help="With --url: process whose CPU and memory are measured.")
     ] = None,
@@ -115,6 +119,6 @@ def bench(
         url, sessions, tuple(audio or ("two_cities",)), duration_s, chunk_ms, endpoint_ms,
         frame_ms, processes, stagger_s, warm_up_s, tuple(reference or ()), tuple(words or ()),
         model, server_pid, find_capacity, max_sessions, limit_ms, max_stretch,
-        tries, json, html,
+        tries, json, html, api_key,
     )  # fmt: skip
     raise typer.Exit(carry_out(wish, Console(highlight=False)))

@@ -111,7 +111,7 @@ async def _open(load: Load, index: int, frames: list[bytes]) -> Client:
     uri = parse_uri(load.url)
     log = SessionLog(index, load.frame_ms)
     _, client = await asyncio.get_running_loop().create_connection(
-        lambda: Client(load.url, frames, load.frames, log),
+        lambda: Client(load.url, frames, load.frames, log, load.api_key),
         uri.host,
         uri.port,
         ssl=ssl.create_default_context() if uri.secure else None,

@@ -73,6 +73,8 @@ class Load:
     frame_ms: int
     linger_s: float = 30.0
     """How long finals may take after the last session has stopped."""
+    api_key: str | None = field(default=None, repr=False)
+    """For a server that asks for one."""
 
     def track(self, session: int) -> Track:
         """What a session plays."""

@@ -32,7 +32,10 @@ def private_server(model: str | None) -> Iterator[Server]:
         LoadError: it does not start.
     """
     flags = ["--model", model] if model else []
+    # Nobody else can reach it, so it needs none of what the environment says of access.
+    private = dict.fromkeys(("KEYS_FILE", "API_KEYS", "TLS_CERT", "TLS_KEY", "ALLOWED_ORIGINS"), "")
     environment = {"SCRIBEWIRE_LOG_LEVEL": "warning", **os.environ}
+    environment |= {f"SCRIBEWIRE_{name}": value for name, value in private.items()}
     with subprocess.Popen(  # noqa: S603  (our own interpreter and code)
         [sys.executable, "-c", START, "serve", "--host", "127.0.0.1", "--port", "0", *flags],
         stdout=subprocess.PIPE,

@@ -19,7 +19,6 @@ from tests.conftest import QUICK_MODEL, Server, serving
 from tests.gateway.dialing import WITHIN_S, dial, hear, hear_all, refused
 from tests.speech import pcm16
 
-ORIGIN = "https://pages.example"
 JSON, MSGPACK = Subprotocol("scribewire.json.v1"), Subprotocol("scribewire.msgpack.v1")
 
 pytestmark = pytest.mark.timeout(30)
@@ -40,7 +39,10 @@ class TestPages:
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         assert "<html" in page.text
         policy = page.headers["content-security-policy"].split("; ")
-        assert {"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"} <= set(policy)
+        assert set(policy) >= {
+            "default-src 'none'", "script-src 'self'", "connect-src 'self'", "base-uri 'none'",
+            "form-action 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'",
+        }  # fmt: skip
         assert not any("unsafe" in rule for rule in policy)
 
     @pytest.mark.parametrize("path", ["/", "/static/app.js", "/healthz", "/nowhere"])
@@ -48,7 +50,11 @@ class TestPages:
         headers = server.get(path).headers
 
         assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
         assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cross-origin-opener-policy"] == "same-origin"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert "strict-transport-security" not in headers  # this is not TLS
         assert "default-src 'none'" in headers["content-security-policy"]
         assert "microphone=(self)" in headers["permissions-policy"]
         assert "server" not in headers
@@ -170,7 +176,7 @@ class TestRefusals:
         self, server: Server, path: str, query: str, code: str, close_code: int
     ) -> None:
         """Its WebSocket API shows neither status nor body of a handshake that failed."""
-        async with dial(server, query, path, origin=ORIGIN) as socket:
+        async with dial(server, query, path, origin=server.http) as socket:
             [error] = await hear_all(socket)
 
         assert (error["type"], error["code"]) == ("error", code)
@@ -181,15 +187,15 @@ class TestRefusals:
         self, server: Server, offered: Subprotocol
     ) -> None:
         """Browsers fail a connection that accepts none of what they offered, unread."""
-        options = {"origin": ORIGIN, "subprotocols": [offered]}
+        options = {"origin": server.http, "subprotocols": [offered]}
         async with dial(server, "sample_rate=1", **options) as socket:
             async with asyncio.timeout(WITHIN_S):
                 message = await socket.recv()
             assert socket.subprotocol == offered
             assert isinstance(message, bytes) == (offered == MSGPACK)
 
-    async def test_a_page_of_any_origin_is_served(self, server: Server) -> None:
-        async with dial(server, origin=ORIGIN) as socket:
+    async def test_a_page_of_its_own_is_served(self, server: Server) -> None:
+        async with dial(server, origin=server.http) as socket:
             assert (await hear(socket))["type"] == "ready"
 
 

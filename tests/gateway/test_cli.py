@@ -150,6 +150,19 @@ def test_the_private_server_is_quiet_and_on_a_free_port(server: Any, tmp_path: P
     assert server.settings.log_level == "warning"
 
 
+def test_the_private_server_has_none_of_the_locks_of_the_public_one(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks = {"API_KEYS": "k" * 30, "KEYS_FILE": "/nowhere", "TLS_CERT": "/nowhere",
+             "ALLOWED_ORIGINS": "*"}  # fmt: skip
+    for name, value in locks.items():
+        monkeypatch.setenv(f"SCRIBEWIRE_{name}", value)
+    run("transcribe", "nothing.wav")
+
+    assert not server.settings.has_keys
+    assert (server.settings.tls_cert, server.settings.allowed_origins) == ("", "")
+
+
 def test_a_private_server_that_cannot_start_is_a_sentence(server: Any) -> None:
     server.problem = "the model cannot be loaded; give another --model"
 

@@ -17,6 +17,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from gateway.access.keys import add_key, remove_key
 from gateway.server import CannotStartError, run_in_background
 from gateway.settings import Settings
 from tests.conftest import QUICK_MODEL, Server
@@ -26,7 +27,7 @@ from tests.speech import pcm16
 
 SCRIBEWIRE = Path(sys.prefix) / "bin" / "scribewire"
 ROOT = Path(__file__).parents[2]
-READY = "Scribewire is ready: open http://"
+READY = "Scribewire is ready: open "
 START_WITHIN_S = 30
 END_WITHIN_S = 10
 
@@ -80,25 +81,40 @@ class Gateway:
         async with asyncio.timeout(END_WITHIN_S):
             return await self.process.wait()
 
+    async def hang_up(self, event: str) -> None:
+        """Sends SIGHUP and waits for the event that answers it."""
+        self.process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(END_WITHIN_S):
+            while event not in [line["event"] for line in self.logged()]:
+                await asyncio.sleep(0.02)
+
     def logged(self) -> list[dict[str, Any]]:
         """The lines of its log; anything else on stderr, as a traceback, is none."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
 
-def start(*arguments: str, **streams: Any) -> Any:
+def start(*arguments: str, settings: dict[str, str] | None = None, **streams: Any) -> Any:
     """`scribewire serve` with these arguments and no settings of the tests' own environment."""
     environment = {n: v for n, v in os.environ.items() if not n.startswith("SCRIBEWIRE_")}
+    environment |= settings or {}
     return asyncio.create_subprocess_exec(
         SCRIBEWIRE, "serve", *arguments, cwd=ROOT, env=environment, **streams
     )
 
 
 @asynccontextmanager
-async def gateway(log: Path, *arguments: str) -> AsyncIterator[Gateway]:
-    """A gateway on a free port that has said it is ready."""
+async def gateway(
+    log: Path, *arguments: str, scheme: str = "http", settings: dict[str, str] | None = None
+) -> AsyncIterator[Gateway]:
+    """A gateway on a free port that has said it is ready.
+
+    Args:
+        settings: environment variables.
+    """
     with log.open("w") as stderr:
         process = await start(
-            "--port", "0", *arguments, stdout=asyncio.subprocess.PIPE, stderr=stderr
+            "--port", "0", *arguments, settings=settings, stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
         )  # fmt: skip
     try:
         assert process.stdout is not None
@@ -106,7 +122,8 @@ async def gateway(log: Path, *arguments: str) -> AsyncIterator[Gateway]:
             line = (await process.stdout.readline()).decode()
         assert line.startswith(READY), line
         url = line.removeprefix(READY).strip().rstrip("/")
-        yield Gateway(process, log, Server(f"ws://{url}", Settings()))
+        assert url.startswith(f"{scheme}://")
+        yield Gateway(process, log, Server("ws" + url.removeprefix("http"), Settings()))
     finally:
         if process.returncode is None:
             process.kill()
@@ -114,11 +131,12 @@ async def gateway(log: Path, *arguments: str) -> AsyncIterator[Gateway]:
         process._transport.close()
 
 
-async def fails(*arguments: str) -> tuple[int, str, str]:
+async def fails(*arguments: str, **settings: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a gateway that must not start."""
     process = await start(
-        *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
+        *arguments, settings=settings, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
     async with asyncio.timeout(START_WITHIN_S):
         out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
@@ -255,10 +273,97 @@ async def test_a_port_that_is_taken_is_one_sentence() -> None:
 
 
 async def test_an_address_of_another_machine_is_one_sentence() -> None:
-    code, out, err = await fails("--host", "192.0.2.1")
+    code, out, err = await fails("--host", "192.0.2.1", "--no-auth", "--log-level", "error")
 
     assert (code, out, len(err.splitlines())) == (1, "", 1)
     assert err.startswith("scribewire: cannot listen on 192.0.2.1 port 8000 (")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "example.com"])
+async def test_beyond_this_machine_it_does_not_start_without_keys(host: str) -> None:
+    code, out, err = await fails("--host", host, "--port", "0")
+
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert err.startswith(f"scribewire: not listening on {host or 'all addresses'} without keys: ")
+    assert "scribewire keys add NAME" in err
+    assert "--no-auth" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "warning"),
+    [
+        (["--no-auth"], {}, "open_to_all"),
+        ([], {"SCRIBEWIRE_API_KEYS": "swk_" + "k" * 43}, "keys_without_tls"),
+    ],
+)
+async def test_beyond_this_machine_with_keys_or_without_on_purpose(
+    tmp_path: Path, arguments: list[str], settings: dict[str, str], warning: str
+) -> None:
+    quick = ("--model", QUICK_MODEL, "--runner", "thread", "--host", "0.0.0.0")
+    async with gateway(tmp_path / "log", *quick, *arguments, settings=settings) as running:
+        assert running.server.get("/readyz").status_code == 200
+
+        assert [line["event"] for line in running.logged()] == [warning]
+    assert "kkkk" not in running.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "words"),
+    [
+        (["--keys-file", "/nowhere/keys.json"], {}, "the key file /nowhere/keys.json cannot be"),
+        ([], {"SCRIBEWIRE_API_KEYS": "hunter2"}, "key 1 of SCRIBEWIRE_API_KEYS is none"),
+        (["--no-auth", "--keys-file", "a"], {}, "No_auth and keys contradict each other"),
+        (["--allowed-origins", "*"], {}, "Allowed_origins=* needs keys"),
+        (["--allowed-origins", "example.com"], {}, "'example.com' is not an origin"),
+        (["--trusted-proxies", "*"], {}, "--trusted-proxies: '*' does not appear to be"),
+        ([], {"SCRIBEWIRE_TOKEN_SECRET": "hunter2"}, "SCRIBEWIRE_TOKEN_SECRET: at least 32"),
+    ],
+)
+async def test_what_it_is_told_of_access_and_cannot_be_is_one_sentence(
+    arguments: list[str], settings: dict[str, str], words: str
+) -> None:
+    code, out, err = await fails("--port", "0", *arguments, **settings)
+
+    assert code in (1, 2)
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert words in err
+    assert "hunter2" not in err
+
+
+async def test_keys_are_read_again_on_sighup(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    alice, bob = add_key(file, "alice", None, None), add_key(file, "bob", None, None)
+    quick = ("--model", QUICK_MODEL, "--runner", "thread", "--keys-file", str(file))
+    async with gateway(tmp_path / "log", *quick) as running:
+
+        def calling(key: str) -> Any:
+            return dial(running.server, additional_headers={"Authorization": f"Bearer {key}"})
+
+        async with calling(alice) as of_alice, calling(bob) as of_bob:
+            await hear(of_alice)
+            await hear(of_bob)
+            await of_alice.send(pcm16("beckett.wav")[0][:64_000])
+            content = file.read_text()
+            file.write_text("{")
+            await running.hang_up("keys_not_reloaded")  # those that were read before stay
+            async with calling(alice) as another:
+                assert (await hear(another))["type"] == "ready"
+            file.write_text(content)
+            remove_key(file, "alice")
+            carol = add_key(file, "carol", None, None)
+            await running.hang_up("keys_reloaded")
+
+            async with calling(carol) as of_carol:
+                assert (await hear(of_carol))["type"] == "ready"
+            with pytest.raises(InvalidStatus, match="401"):
+                await calling(alice)
+            events = await hear_all(of_alice)
+            await of_bob.send('{"type": "stop"}')
+            assert (await hear_all(of_bob))[-1]["type"] == "done"
+
+    assert [event["code"] for event in events if event["type"] == "error"] == ["unauthorized"]
+    assert "final" in [event["type"] for event in events]  # what was said is not lost
+    assert of_alice.close_code == 4501
 
 
 @pytest.mark.parametrize("runner", ["process", "thread"])

@@ -34,7 +34,7 @@ def test_nothing_must_be_set() -> None:
 
 
 def test_the_default_is_to_listen_on_this_machine_only() -> None:
-    """There is no authentication yet."""
+    """Where nobody else can reach it, no keys are asked for."""
     assert Settings().host == "127.0.0.1"
 
 
@@ -89,6 +89,11 @@ def test_variables_of_other_programs_are_not_ours(monkeypatch: pytest.MonkeyPatc
     [
         ("port", 0, 65_535),
         ("max_sessions", 1, None),
+        ("max_sessions_per_key", 0, None),
+        ("max_sessions_per_address", 0, None),
+        ("handshakes_per_minute", 0, None),
+        ("max_messages_per_s", 10, None),
+        ("token_max_s", 10, 86_400),
         ("max_frame_bytes", 4096, 16_777_216),
         ("max_control_bytes", 1024, None),
         ("max_backlog_ms", 1000, 600_000),
@@ -139,6 +144,40 @@ def test_a_bad_value_from_the_environment_is_refused(monkeypatch: pytest.MonkeyP
 
 def test_an_unknown_setting_is_refused_by_name() -> None:
     assert "prot" in refusal(prot=8000)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"no_auth": True, "keys_file": "k"}, "contradict"),
+        ({"no_auth": True, "api_keys": "k"}, "contradict"),
+        ({"allowed_origins": "https://a.example,*"}, "needs keys"),
+        ({"allowed_origins": "a.example"}, "is not an origin"),
+        ({"trusted_proxies": "10.0.0.0/8,example.com"}, "example.com"),
+        ({"trusted_proxies": "*"}, "trusted_proxies"),
+        ({"tls_key": "k"}, "tls_key needs tls_cert"),
+        ({"token_secret": "x" * 31}, "at least 32"),
+    ],
+)
+def test_what_would_let_in_whom_nobody_meant_is_refused(
+    values: dict[str, object], words: str
+) -> None:
+    assert words in refusal(**values)
+
+
+def test_what_lets_in_whom_somebody_meant_is_taken() -> None:
+    Settings(allowed_origins="*", api_keys="k" * 30)
+    Settings(allowed_origins="https://a.example, http://b.example:8080")
+    Settings(trusted_proxies="10.0.0.0/8, ::1")
+    Settings(trusted_proxies="")
+    Settings(no_auth=True, host="0.0.0.0")
+
+
+def test_secrets_are_not_shown() -> None:
+    settings = Settings(api_keys="swk_secret" * 3, token_secret="another secret" * 3)
+
+    assert "secret" not in repr(settings).replace("token_secret", "")
+    assert "secret" not in str(settings.model_dump()).replace("token_secret", "")
 
 
 def test_settings_are_frozen() -> None:

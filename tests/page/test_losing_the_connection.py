@@ -17,8 +17,8 @@ from tests.speech import speech
 
 pytestmark = pytest.mark.timeout(100)
 
-CUT = "WebSocket connection to"
-"""In what Chromium writes to the console about sockets that do not open."""
+CUT = "net::ERR_"
+"""In what Chromium writes to the console about connections that fail."""
 
 
 async def uncut(server: Server, open_page: OpenPage, name: str) -> list[tuple[str, int, int]]:

@@ -13,10 +13,10 @@ from tests.gateway.client.peer import Peer, peer
 FRAMES = audio_frames([bytes([i]) * 320 for i in range(3)])
 
 
-async def opened(url: str, count: int) -> Client:
+async def opened(url: str, count: int, api_key: str | None = None) -> Client:
     address = urlsplit(url)
     _, client = await asyncio.get_running_loop().create_connection(
-        lambda: Client(f"{url}/v1/stream", FRAMES, count, SessionLog(0, frame_ms=10)),
+        lambda: Client(f"{url}/v1/stream", FRAMES, count, SessionLog(0, frame_ms=10), api_key),
         address.hostname or "",
         address.port or 0,
     )
@@ -32,6 +32,25 @@ async def played(script: Callable[[Peer], Awaitable[None]], count: int = 7) -> S
         async with asyncio.timeout(10):
             await client.over
         return client.log
+
+
+@pytest.mark.parametrize("key", ["swk_abc", None])
+async def test_it_shows_its_key_if_it_has_one(key: str | None) -> None:
+    shown = []
+
+    async def script(server: Peer) -> None:
+        assert server.socket.request is not None
+        shown.append(server.socket.request.headers.get("Authorization"))
+        await server.ready()
+        await server.until_closed()
+
+    async with peer(script) as url:
+        client = await opened(url, 1, key)
+        client.give_up("seen")
+        async with asyncio.timeout(10):
+            await client.over
+
+    assert shown == [key and f"Bearer {key}"]
 
 
 async def test_frames_repeat_come_by_the_clock_and_end_with_stop() -> None:
