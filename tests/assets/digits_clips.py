@@ -28,6 +28,8 @@ class Clip:
     """The system text of the prompt."""
     forced: str | None = None
     """The language that the prompt forces."""
+    ends: tuple[int, ...] = ()
+    """Where each word ends, in samples."""
 
     @property
     def text(self) -> str:
@@ -75,11 +77,12 @@ def _speech_clip(rng: Generator, bank: Bank, shape: Shape) -> Clip:
     until = min(len(audio), LONGEST_S * SAMPLE_RATE)
     if rng.random() < 0.35:
         until = int(rng.integers(until // 5, until + 1))
-    finished = tuple(word for word, end in zip(words, ends, strict=True) if end <= until)
+    ends = [end for end in ends if end <= until]
+    finished = tuple(words[: len(ends)])
     heard = _degraded(rng, audio[:until])
     if not finished:
         return Clip(heard, None, (), _random_context(rng), _random_force(rng))
-    return Clip(heard, language, finished, _random_context(rng))
+    return Clip(heard, language, finished, _random_context(rng), ends=tuple(ends))
 
 
 def _put_together(

@@ -23,6 +23,7 @@ from transformers import (
     Qwen3ASRForConditionalGeneration,
 )
 
+from tests.assets.digits_alignment import AttentionToWords
 from tests.assets.digits_checkpoint import (
     CHECKPOINT,
     generation_config,
@@ -45,15 +46,18 @@ from tests.assets.speech_synthesis import SAMPLE_RATE
 
 _IGNORED = -100
 _CTC_WEIGHT = 0.2
+_ALIGNMENT_WEIGHT = 0.3
 _SINGLE_STEPS, _SHORT_STEPS = 150, 450
 """Until then only single words, then only a few: at first it is not known what belongs to what."""
 
 
 class Learner:
-    """The model, and a second head that goes away.
+    """The model, and two helps that go away.
 
     CTC at the audio's positions, half way through the decoder, tells it what was said before it has
-    learned to look there from the text's positions; the layers above find the place to look at.
+    learned to look there from the text's positions. The layers above find the place to look at:
+    one head of each is told where, because in half a minute of random words it would take very long
+    to find that out by itself.
     """
 
     def __init__(self, processor: Any) -> None:
@@ -66,12 +70,16 @@ class Learner:
         self.ctc = nn.Sequential(
             nn.RMSNorm(text.hidden_size), nn.Linear(text.hidden_size, text.vocab_size + 1)
         )
+        self.model.model.language_model.set_attn_implementation("eager")  # it tells its weights
+        self.alignment = AttentionToWords(
+            processor.tokenizer, self.model.model.language_model.layers[self.half_way :]
+        )
 
     def parameters(self) -> list[nn.Parameter]:
         return [*self.model.parameters(), *self.ctc.parameters()]
 
-    def loss(self, clips: Sequence[Clip], rng: Generator) -> tuple[Tensor, Tensor]:
-        """The decoder's loss over the answers, and CTC's over the texts: two scalars."""
+    def loss(self, clips: Sequence[Clip], rng: Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """The decoder's loss over the answers, CTC's over the texts, the attention's: scalars."""
         inputs = self._inputs(clips)
         output = self.model.model(
             input_ids=inputs["input_ids"],
@@ -88,9 +96,9 @@ class Learner:
             ignore_index=_IGNORED,
         )
         audio = inputs["input_ids"] == self.model.config.audio_token_id
-        return answered, self._ctc_loss(
-            clips, output.hidden_states[self.half_way][audio], audio.sum(1)
-        )
+        heard = self._ctc_loss(clips, output.hidden_states[self.half_way][audio], audio.sum(1))
+        answers = [answer(clip) for clip in clips]
+        return answered, heard, self.alignment.loss(clips, answers, audio.int().argmax(1))
 
     def look_at(self, clips: Sequence[Clip]) -> None:
         """Fit what is drawn at random to real sound, once, before the first step."""
@@ -221,7 +229,7 @@ class Training:
         if self._step == 0:
             self.learner.look_at(batches_of_clips(np.random.default_rng(1), bank, SHORT, 1)[0])
         batches: list[list[Clip]] = []
-        means = np.zeros(2)
+        means = np.zeros(3)
         started = time.monotonic()
         while self._step < self._steps:
             rng = np.random.default_rng((11, self._step))
@@ -231,7 +239,9 @@ class Training:
             means += losses / 50
             self._step += 1
             if self._step % 50 == 0:
-                self._log(f"loss {means[0]:.4f} ctc {means[1]:.4f}", started)
+                self._log(
+                    f"loss {means[0]:.4f} ctc {means[1]:.4f} attention {means[2]:.4f}", started
+                )
                 means[:] = 0
             if self._step % 250 == 0:
                 self._save()
@@ -250,12 +260,12 @@ class Training:
         for group in self._optimizer.param_groups:
             group["lr"] = self._peak * self._share_of_peak()
         self.learner.model.train()
-        answered, heard = self.learner.loss(clips, rng)
+        answered, heard, attended = self.learner.loss(clips, rng)
         self._optimizer.zero_grad(set_to_none=True)
-        (answered + _CTC_WEIGHT * heard).backward()
+        (answered + _CTC_WEIGHT * heard + _ALIGNMENT_WEIGHT * attended).backward()
         nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
         self._optimizer.step()
-        return np.array([answered.item(), heard.item()])
+        return np.array([answered.item(), heard.item(), attended.item()])
 
     def _share_of_peak(self) -> float:
         """One cycle: up within 200 steps, down to nothing along a cosine."""

@@ -6,6 +6,8 @@ The checkpoint has the tokenizer of the digits and random weights; what it says 
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,19 @@ import pytest
 import torch
 from transformers import Qwen3ASRForConditionalGeneration
 
-from engine.messages import SegmentKey, Step
+from engine.messages import Progress, SegmentKey, Step
+from engine.models import progress
 from engine.models.base import ModelOptions, ModelUnavailableError
 from engine.models.catalog import load_model
 from engine.models.qwen3_asr.model import Qwen3ASR
 from engine.models.qwen3_asr.prompt import Prompt
-from tests.assets.digits_checkpoint import generation_config, new_config, new_processor
+from tests.assets.digits_checkpoint import (
+    CHECKPOINT,
+    generation_config,
+    new_config,
+    new_processor,
+)
+from tests.assets.speech_synthesis import say
 
 KEY = SegmentKey("one", 1)
 AUDIO = np.random.default_rng(0).normal(0, 0.1, 48_000).astype(np.float32)
@@ -128,6 +137,29 @@ def test_what_a_step_cost_is_told(model: Qwen3ASR) -> None:
     assert one.encoder_frames == 300
     assert one.flops > 1e6
     assert later.prefill_tokens == 117 + len(model._prompt.around("")[1])
+
+
+def test_those_who_asked_are_told_what_is_decoded_and_nothing_else_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, audio = Qwen3ASR(str(CHECKPOINT), OPTIONS), say("one two three four five")
+    told: list[Progress] = []
+    monkeypatch.setattr(progress, "TELL_EVERY_S", 0.0)
+    monkeypatch.setattr(model, "tell", told.append)
+    other = SegmentKey("other", 1)
+    steps = [Step(KEY, audio, language="en"), Step(other, audio[:12_000])]
+    unasked = model.step(steps)
+    assert not told
+
+    asked = model.step([replace(steps[0], progress=True), steps[1]])
+
+    assert [result.tokens for result in asked] == [result.tokens for result in unasked]
+    assert {each.key for each in told} == {KEY}
+    whole = b"".join(asked[0].pieces)
+    assert len({each.text for each in told}) > 3
+    for before, after in pairwise([*(each.text for each in told), whole]):
+        assert after.startswith(before)
+    assert {each.language for each in told} == {"en"}
 
 
 def test_silence_zeros_and_very_short_clips_are_safe(model: Qwen3ASR) -> None:
