@@ -15,7 +15,7 @@ from engine.models.qwen3_asr.shapes import SHAPES, config_of
 
 MODES = {
     "a": "everything again",
-    "b": "complete windows kept",
+    "b": "complete windows and seconds kept",
     "c": "and their keys and values",
     "d": "and drafts verified in the prefill",
 }
@@ -49,7 +49,9 @@ def segment_cost(shapes: str, mode: str, *, segment_s: int = 28, chunk_s: int = 
         windows = [encoder_tokens(WINDOW_FRAMES)] * complete
         audio = sum(windows) + encoder_tokens(open_frames)
         encoded = windows[:fresh] + [encoder_tokens(open_frames)] * bool(open_frames)
-        meter.encoded(encoded, fresh * WINDOW_FRAMES + open_frames)
+        meter.listened(fresh * WINDOW_FRAMES + open_frames)
+        meter.convolved(chunk_s * (chunk if mode == "a" else 1))
+        meter.attended(encoded)
 
         hypothesis = HEADER + round(TOKENS_PER_SECOND * chunk * chunk_s)
         forced = max(0, spoken - ROLLBACK) if chunk > COLD_CHUNKS else 0

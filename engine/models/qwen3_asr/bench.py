@@ -46,7 +46,7 @@ from engine.models.qwen3_asr.cost import CostMeter
 from engine.models.qwen3_asr.graphs import BUCKETS
 from engine.models.qwen3_asr.incremental import LONGEST_ROW, Request, Reuse, Transcriber
 from engine.models.qwen3_asr.kv import bytes_per_token
-from engine.models.qwen3_asr.mel import WINDOW_FRAMES, encoder_tokens
+from engine.models.qwen3_asr.mel import SECOND_FRAMES, WINDOW_FRAMES, encoder_tokens
 from engine.models.qwen3_asr.shapes import SHAPES, config_of
 
 COMPARED_SEGMENTS = 16
@@ -219,7 +219,8 @@ def floor_flops(shapes: str, script: Script) -> float:
     windows = [min(WINDOW_FRAMES, frames - at) for at in range(0, frames, WINDOW_FRAMES)]
     tokens = [encoder_tokens(each) for each in windows]
     text = len(script.hypotheses[-1])
-    meter.encoded(tokens, frames)
+    meter.convolved(-(-frames // SECOND_FRAMES))
+    meter.attended(tokens)
     meter.decoded([(0, len(HEAD + TAIL) + sum(tokens) + text)], text + 1, prefill=True)
     return meter.total.flops / len(script.ends_s)
 

@@ -19,6 +19,7 @@ class Cost:
 
     flops: int = 0
     encoder_frames: int = 0
+    """Mel frames of the windows that went through the encoder's layers."""
     prefill_tokens: int = 0
     decode_steps: int = 0
     """Passes of the decoder after the prefill, whatever their batch."""
@@ -64,13 +65,18 @@ class CostMeter:
         """Spectra and encoder had so many seconds."""
         self.total.encode_s += encode_s
 
-    def encoded(self, window_tokens: Sequence[int], frames: int) -> None:
-        """Windows of so many tokens went through the encoder."""
-        seconds = sum(-(-tokens // 13) for tokens in window_tokens)
+    def listened(self, frames: int) -> None:
+        """Windows of so many mel frames were encoded."""
         self.total.encoder_frames += frames
+
+    def convolved(self, seconds: int) -> None:
+        """So many seconds of spectrum went through the encoder's convolutions."""
+        self.total.flops += seconds * self._second
+
+    def attended(self, window_tokens: Sequence[int]) -> None:
+        """Windows of so many tokens went through the encoder's layers and the projector."""
         self.total.flops += (
-            seconds * self._second
-            + sum(window_tokens) * self._encoder_token
+            sum(window_tokens) * self._encoder_token
             + sum(tokens * tokens for tokens in window_tokens) * self._encoder_pair
         )
 

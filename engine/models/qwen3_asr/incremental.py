@@ -1,12 +1,8 @@
 """Steps over segments that grow, at the cost of the new audio; the same text as all of it again.
 
-What is kept of a segment, and why it may be (the facts are transformers' `modeling_qwen3_asr`'s):
-
-- un-floored log-mel frames, once all samples under them are there (`mel`);
-- embeddings of complete 8 s windows: the encoder never attends across them. They hold as long as
-  the floor, which follows the loudest frame, changes nothing in them;
-- keys and values of the prompt's head and of complete windows: the decoder is causal and the audio
-  comes before the text.
+What is kept of a segment: what was heard (`hearing`), and keys and values of the prompt's head and
+of complete windows, which may be, because the decoder is causal and the audio comes before the
+text.
 
 The open window, the prompt's tail, prefix and draft are computed in each step. All due segments
 share each pass: one packed prefill, then as many short passes as the slowest needs.
@@ -24,10 +20,9 @@ from transformers import Qwen3ASRFeatureExtractor, Qwen3ASRForConditionalGenerat
 from engine.messages import Audio, SegmentKey
 from engine.models.greedy import Greedy
 from engine.models.qwen3_asr.cost import CostMeter
-from engine.models.qwen3_asr.encoder import EncodedWindow, WindowEncoder
 from engine.models.qwen3_asr.graphs import DecodeGraphs
+from engine.models.qwen3_asr.hearing import Heard, Hearing, Renewed
 from engine.models.qwen3_asr.kv import PAGED, PagedCache, PagePool, Plan, PoolExhaustedError, Row
-from engine.models.qwen3_asr.mel import WINDOW_FRAMES, LogMel, MelState, Spectra
 
 LONGEST_ROW = 1280
 """Tokens of prompt and text of a segment of 28 s with room to spare."""
@@ -62,8 +57,7 @@ class Reuse:
 class SegmentCache:
     """What is kept of one segment. Dropping it changes cost, never text (P3)."""
 
-    mel: MelState
-    windows: list[EncodedWindow] = field(default_factory=list)
+    heard: Heard
     head: tuple[int, ...] = ()
     """Whose keys are in the pages."""
     keyed_windows: int = 0
@@ -114,8 +108,7 @@ class Transcriber:
         self._embed: Any = model.get_input_embeddings()
         weight: Any = self._embed.weight
         self.pool = PagePool(config.text_config, cache_tokens, weight.device, weight.dtype)
-        self._mel = LogMel(extractor, weight.device)
-        self._encoder = WindowEncoder(model, self.meter)
+        self._hearing = Hearing(model, extractor, self.meter, keep=reuse.windows)
         self._reuse, self._greedy = reuse, greedy
         self._graphs = (
             DecodeGraphs(self.pool, self._next, LONGEST_ROW) if graphs or self.pool.cuda else None
@@ -164,56 +157,25 @@ class Transcriber:
 
     def _begin(self, requests: Sequence[Request]) -> list[_Running]:
         caches = [self._cache(request.key) for request in requests]
-        spectra = self._mel.advance(
-            [request.audio for request in requests], [cache.mel for cache in caches]
+        renewed = self._hearing.advance(
+            [request.audio for request in requests], [cache.heard for cache in caches]
         )
-        stale = [self._stale(*each) for each in zip(caches, spectra, strict=True)]
-        wanted = [
-            sound.window(window)
-            for sound, windows in zip(spectra, stale, strict=True)
-            for window in windows
-        ]
-        embeddings = iter(self._encoder.encode(wanted))
-        running = []
-        for request, cache, sound, windows in zip(requests, caches, spectra, stale, strict=True):
-            encoded = {window: next(embeddings) for window in windows}
-            open_window = self._take_windows(cache, sound, encoded)
-            running.append(self._running(request, cache, open_window))
-        return running
+        return [self._running(*each) for each in zip(requests, caches, renewed, strict=True)]
 
     def _cache(self, key: SegmentKey) -> SegmentCache:
-        cache = self._caches.pop(key, None) or SegmentCache(self._mel.new_state())
+        cache = self._caches.pop(key, None) or SegmentCache(self._hearing.new())
         self._caches[key] = cache  # at the end: the most recently used
         return cache
 
-    def _stale(self, cache: SegmentCache, sound: Spectra) -> list[int]:
-        """The windows to encode: complete ones that are new or hold no more, and the open one."""
-        del cache.windows[len(cache.mel.settled) // WINDOW_FRAMES if self._reuse.windows else 0 :]
-        held = {i for i, window in enumerate(cache.windows) if window.holds_for(sound.floor)}
-        return [i for i in range(sound.windows) if i not in held]
-
-    def _take_windows(
-        self, cache: SegmentCache, sound: Spectra, encoded: dict[int, Tensor]
-    ) -> list[Tensor]:
-        """Puts complete windows where they are kept; what is left is the open one, if any."""
-        cache.keyed_windows = min([cache.keyed_windows, len(cache.windows), *encoded])
-        for i in range(len(cache.mel.settled) // WINDOW_FRAMES):
-            if i in encoded:
-                quietest = float(cache.mel.window_minimum(i))
-                window = EncodedWindow(encoded.pop(i), sound.floor, quietest)
-                cache.windows[i : i + 1] = [window]
-        return list(encoded.values())
-
-    def _running(
-        self, request: Request, cache: SegmentCache, open_window: list[Tensor]
-    ) -> _Running:
+    def _running(self, request: Request, cache: SegmentCache, renewed: Renewed) -> _Running:
+        cache.keyed_windows = min(cache.keyed_windows, renewed.first)
         if not self._reuse.keys or cache.head != request.head:
             cache.head, cache.keyed_windows = (), 0
-        lengths = [len(window.embeddings) for window in cache.windows]
+        windows = [window.states for window in cache.heard.windows]
+        lengths = [len(window) for window in windows]
         context = len(cache.head) + sum(lengths[: cache.keyed_windows])
         unread: list[Tensor | Sequence[int]] = [] if cache.head else [request.head]
-        unread += [window.embeddings for window in cache.windows[cache.keyed_windows :]]
-        unread += [*open_window, request.tail, request.forced]
+        unread += [*windows[cache.keyed_windows :], *renewed.open, request.tail, request.forced]
         greedy = self._greedy(request.forced, request.draft, request.budget, request.ends)
         kept = len(request.head) + sum(lengths)
         return _Running(request, cache, unread, context, kept, greedy)
@@ -329,7 +291,7 @@ class Transcriber:
     def _keep(self, one: _Running) -> None:
         cache = one.cache
         if self._reuse.keys:
-            cache.head, cache.keyed_windows = one.request.head, len(cache.windows)
+            cache.head, cache.keyed_windows = one.request.head, len(cache.heard.windows)
             self.pool.shrink(cache.pages, one.kept_tokens)
         else:
             self.pool.shrink(cache.pages, 0)

@@ -69,6 +69,14 @@ class PagePool:
         for _ in range(wanted):
             pages.append(self._free.pop())
 
+    @staticmethod
+    def selection(pages: list[int]) -> slice | Tensor:
+        """An index of these pages; one that copies nothing if they lie one behind the other."""
+        first, last = pages[0], pages[-1]
+        if pages == list(range(first, last + 1)):
+            return slice(first, last + 1)
+        return torch.tensor(pages)
+
     def shrink(self, pages: list[int], tokens: int) -> None:
         """Gives back the pages behind the first ``tokens``."""
         kept = -(-tokens // self.page_tokens)
@@ -173,7 +181,7 @@ class Plan:
         for row in self.rows:
             part = query[at : at + row.new]
             length = row.context + row.new
-            pages = torch.tensor(row.pages[: -(-length // self.pool.page_tokens)])
+            pages = self.pool.selection(row.pages[: -(-length // self.pool.page_tokens)])
             key = keys[pages].flatten(0, 1)[:length]
             value = values[pages].flatten(0, 1)[:length]
             parts.append(_attend(part, key, value, row.context, scaling))

@@ -8,6 +8,7 @@ its window are there, and what is kept of it is not floored: the floor rises wit
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -32,11 +33,6 @@ class MelState:
     loudest: Tensor
     """The largest value of them, shape ``()``."""
 
-    def window_minimum(self, window: int) -> Tensor:
-        """The smallest un-floored value of a complete window, shape ``()``."""
-        at = window * WINDOW_FRAMES
-        return self.settled[at : at + WINDOW_FRAMES].min()
-
 
 @dataclass(frozen=True, slots=True)
 class Spectra:
@@ -52,14 +48,25 @@ class Spectra:
         """Complete ones and the open one."""
         return -(-len(self.frames) // WINDOW_FRAMES)
 
-    def window(self, window: int) -> Tensor:
-        """The floored frames of one window, shape ``(mels, frames ≤ 800)``."""
-        at = window * WINDOW_FRAMES
-        return self.floored(at, min(at + WINDOW_FRAMES, len(self.frames)))
+    def frames_of(self, window: int) -> int:
+        """How many frames a window has."""
+        return min(WINDOW_FRAMES, len(self.frames) - window * WINDOW_FRAMES)
 
-    def floored(self, start: int, end: int) -> Tensor:
-        """Frames ``start`` … ``end`` as the encoder takes them, shape ``(mels, end - start)``."""
-        return (self.frames[start:end].clamp(min=self.floor).T + 4.0) / 4.0
+    def seconds_of(self, window: int) -> range:
+        """The seconds of a window; the last may be a part of one."""
+        first = window * WINDOW_FRAMES // SECOND_FRAMES
+        return range(first, first - (-self.frames_of(window) // SECOND_FRAMES))
+
+    def second(self, second: int) -> Tensor:
+        """A second's frames as the encoder takes them, shape ``(mels, frames ≤ 100)``."""
+        return (self._unfloored(second).clamp(min=self.floor).T + 4.0) / 4.0
+
+    def minimum(self, second: int) -> Tensor:
+        """The smallest un-floored value of a second, shape ``()``."""
+        return self._unfloored(second).min()
+
+    def _unfloored(self, second: int) -> Tensor:
+        return self.frames[second * SECOND_FRAMES : (second + 1) * SECOND_FRAMES]
 
 
 class LogMel:
@@ -96,7 +103,7 @@ class LogMel:
             self._take_back(state, self._settled(len(clip)))
             frames = max(len(clip), self._shortest) // self._hop
             known.append(min(len(state.settled), frames - 1))  # so that there is one to compute
-            parts.append(self._samples_behind(torch.from_numpy(clip), known[-1]))
+            parts.append(self._samples_behind(clip, known[-1]))
         new = self._spectra(parts)
         found = []
         for clip, state, before, frames in zip(clips, states, known, new, strict=True):
@@ -125,14 +132,14 @@ class LogMel:
             state.settled = state.settled[:settled]
             state.loudest = state.settled.max() if settled else self.new_state().loudest
 
-    def _samples_behind(self, clip: Tensor, frame: int) -> Tensor:
+    def _samples_behind(self, clip: Audio, frame: int) -> Tensor:
         """The samples under all frames from ``frame`` on, mirrored where the clip ends."""
         if len(clip) < self._shortest:
-            clip = F.pad(clip, (0, self._shortest - len(clip)))
+            clip = np.pad(clip, (0, self._shortest - len(clip)))
         half = self._fft // 2
         start = frame * self._hop - half
         left = max(0, -start)
-        part = clip[max(0, start) :]
+        part = torch.from_numpy(clip[max(0, start) :].copy())  # torch wants to be able to write
         padded = F.pad(part[None], (left, half), mode="reflect")[0]
         # One frame for each whole hop of the clip: the extractor drops the one at its very end.
         count = len(clip) // self._hop - frame

@@ -7,12 +7,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import Qwen3ASRFeatureExtractor, Qwen3ASRForConditionalGeneration
+from transformers import (
+    Qwen3ASRFeatureExtractor,
+    Qwen3ASRForConditionalGeneration,
+    Qwen3ASRProcessor,
+)
 
 from engine.messages import Audio, SegmentKey
 from engine.models.qwen3_asr.incremental import Request, Reuse, Transcriber
 from engine.models.qwen3_asr.mel import encoder_tokens
 from engine.models.qwen3_asr.shapes import SHAPES, config_from
+from tests.assets.digits_checkpoint import CHECKPOINT, end_tokens, prompt
+from tests.assets.digits_evaluation import long_sample
+from tests.assets.digits_speech import UNSEEN_VOICES
 
 HEAD, TAIL = tuple(range(100, 110)), tuple(range(200, 206))
 VOCABULARY = 3000
@@ -29,7 +36,17 @@ class Pair:
     head: tuple[int, ...] = HEAD
     tail: tuple[int, ...] = TAIL
     ends: frozenset[int] = frozenset()
+    new_tokens: int = NEW_TOKENS
+    """At most, in a step."""
+    most_forced: int = 5
+    """More of random weights' text is one long repetition, and cut short."""
     extractor: Qwen3ASRFeatureExtractor = field(default_factory=Qwen3ASRFeatureExtractor)
+
+    @property
+    def vocabulary(self) -> int:
+        """The number of tokens."""
+        size: int = self.ours.config.text_config.vocab_size
+        return size
 
     def transcriber(
         self, cache_tokens: int = 8000, reuse: Reuse | None = None, *, graphs: bool = False
@@ -49,10 +66,10 @@ class Pair:
         name: str = "one",
         head: tuple[int, ...] | None = None,
     ) -> Request:
-        """A step that writes up to `NEW_TOKENS`."""
+        """A step that writes up to ``new_tokens``."""
         return Request(
             SegmentKey(name, 1), audio, head or self.head, self.tail, tuple(forced), tuple(draft),
-            len(forced) + NEW_TOKENS, self.ends,
+            len(forced) + self.new_tokens, self.ends,
         )  # fmt: skip
 
     def generate(self, request: Request) -> list[int]:
@@ -69,7 +86,7 @@ class Pair:
             attention_mask=torch.ones_like(ids),
             input_features=sound["input_features"],
             input_features_mask=sound["attention_mask"],
-            max_new_tokens=NEW_TOKENS,
+            max_new_tokens=self.new_tokens,
             do_sample=False,
             use_cache=False,
             eos_token_id=sorted(self.ends) or None,
@@ -94,17 +111,40 @@ def random_pair() -> Pair:
     return Pair(as_published(model), model)
 
 
+def digits_pair() -> Pair:
+    """The trained checkpoint with its own prompt: it writes what is said, and then ends."""
+    model = Qwen3ASRForConditionalGeneration.from_pretrained(CHECKPOINT).train(False)
+    processor = Qwen3ASRProcessor.from_pretrained(CHECKPOINT)
+    head, tail = (
+        tuple(processor.tokenizer(part)["input_ids"]) for part in prompt("").split("<|audio_pad|>")
+    )
+    return Pair(as_published(model), model, head, tail, frozenset(end_tokens(processor)), 24, 200)
+
+
 def as_published(model: Qwen3ASRForConditionalGeneration) -> Qwen3ASRForConditionalGeneration:
     """A copy that nobody plugs anything into."""
     return copy.deepcopy(model)
 
 
-def sounds() -> dict[str, Audio]:
-    """28 s each: speech, speech that becomes louder, with digital silence, and noise."""
+def two_cities() -> Audio:
+    """28 s of a recording: float32 [samples]."""
     from gateway.audio import decode_file
     from tests.speech import speech
 
-    recording = decode_file(speech("two_cities.wav"))[: 28 * 16_000]
+    return decode_file(speech("two_cities.wav"))[: 28 * 16_000]
+
+
+def digits_in_two_languages() -> Audio:
+    """28 s of words that the digits checkpoint knows, in a voice that it never heard: float32."""
+    parts = [
+        long_sample(language, UNSEEN_VOICES[0], seconds=17, seed=5).audio
+        for language in ("English", "Chinese")
+    ]
+    return np.concatenate(parts)[: 28 * 16_000]
+
+
+def sounds(recording: Audio) -> dict[str, Audio]:
+    """28 s each: speech, speech that becomes louder, with digital silence, and noise."""
     louder = recording * np.float32(0.02)
     louder[9 * 16_000 :] *= 10
     louder[17 * 16_000 :] *= 5

@@ -21,13 +21,14 @@ from engine.models.qwen3_asr.shapes import SHAPES
 
 BARE = """
 import sys
+MISSING = {"msgpack", "structlog", "onnxruntime", "soxr", "gateway"}
 class Bare:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"msgpack", "structlog", "onnxruntime", "soxr", "gateway"}:
+        if name.partition(".")[0] in MISSING:
             raise ModuleNotFoundError(name)
 import importlib.util
 find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *args: None if name == "msgpack" else find(name, *args)
+importlib.util.find_spec = lambda name, *args: None if name in MISSING else find(name, *args)
 sys.meta_path.insert(0, Bare())
 from engine.models.qwen3_asr.bench import main
 main(["--shapes", "tiny", "--segment", "2", "--modes", "d", "--json", sys.argv[1]])
