@@ -32,6 +32,8 @@ class StreamOptions:
     partials: bool = True
     endpoint: int = ms_to_samples(600)
     """Silence that ends a segment; 0: never."""
+    utterance_end: int = 0
+    """Silence after which an `UtteranceEnded` is said, whatever ends segments; 0: never."""
     max_segment: int = ms_to_samples(28_000)
     vad_threshold: float = 0.5
     vad_padding: int = ms_to_samples(300)

@@ -11,7 +11,7 @@ from engine.endpoint import Endpointer
 from engine.messages import Audio
 from engine.pcm import PcmBuffer, quietest_point
 from engine.segment import Segment, StreamOptions
-from engine.transcript import CloseReason, SpeechEnded, SpeechStarted
+from engine.transcript import CloseReason, SpeechEnded, SpeechStarted, UtteranceEnded
 from engine.vad import FRAME
 
 SPECULATE_AFTER = 4 * FRAME
@@ -41,7 +41,7 @@ class Segmenter:
         self.pcm = PcmBuffer()
         self.open: Segment | None = None
         self.closed: list[Segment] = []
-        self.events: list[SpeechStarted | SpeechEnded] = []
+        self.events: list[SpeechStarted | SpeechEnded | UtteranceEnded] = []
         self.ended = False
         """A stop or drain was reached: nothing follows."""
         self.segments = 0
@@ -50,6 +50,10 @@ class Segmenter:
         self._marks: deque[Mark] = deque()
         self._floor = 0
         """No segment begins before: the end of the last one."""
+        self._rested_from: int | None = None
+        """Where the silence began for which the ear went to rest; None: it never did."""
+        self._utterance_end: int | None = None
+        """Where the last utterance ended that was said to have ended."""
 
     @property
     def clock(self) -> int:
@@ -100,13 +104,14 @@ class Segmenter:
         was_speaking, start = ear.speaking, ear.clock
         ear.hear(probability, samples)
         if ear.speaking and not was_speaking:
-            self.events.append(SpeechStarted(ear.onset))
             self._begin(ear.onset, start)
+            self.events.append(SpeechStarted(ear.onset, self.segments))
         elif ear.speaking and ear.voiced and self.open is None:
             self._begin(start, start)  # speech goes on behind a cut
         if self.open is not None:
             self.open.hear(ear.clock, ear.voiced, samples)
         self._watch_silence()
+        self._watch_utterance()
         if self.open is not None and ear.clock - self.open.start >= self.options.max_segment:
             self._rotate(self.open)
 
@@ -132,6 +137,15 @@ class Segmenter:
             self._rest()
             if segment is not None:
                 self._close(segment, segment.speculative_end or ear.clock, "endpoint")
+
+    def _watch_utterance(self) -> None:
+        ear, wanted = self._ear, self.options.utterance_end
+        since = ear.silence_start if ear.speaking else self._rested_from
+        if not wanted or since is None or since == self._utterance_end:
+            return
+        if ear.quiet_since - since >= wanted:
+            self._utterance_end = since
+            self.events.append(UtteranceEnded(since))
 
     def _rotate(self, segment: Segment) -> None:
         window = self.options.cut_window
@@ -160,7 +174,8 @@ class Segmenter:
         ear = self._ear
         if ear.speaking:
             quiet_from = ear.clock if ear.silence_start is None else ear.silence_start
-            self.events.append(SpeechEnded(quiet_from))
+            self.events.append(SpeechEnded(quiet_from, self.segments))
+            self._rested_from = quiet_from
         ear.rest()
 
     def _close(

@@ -24,6 +24,23 @@ def decode(data: bytes) -> tuple[str, bool]:
     return text, not decoder.getstate()[0]
 
 
+def words(text: str) -> list[str]:
+    """Text in the smallest pieces that may be shown one after the other; together they are it.
+
+    Words with the white space before them; in scripts without spaces, grapheme clusters.
+    """
+    pieces: list[str] = []
+    last = " "
+    for grapheme in _GRAPHEME.findall(text):
+        apart = grapheme.isspace() or _UNSPACED.match(last) or _UNSPACED.match(grapheme)
+        if pieces and (last.isspace() or not apart):
+            pieces[-1] += grapheme
+        else:
+            pieces.append(grapheme)
+        last = grapheme[-1]
+    return pieces
+
+
 def is_safe_cut(head: bytes, tail: bytes) -> bool:
     """Whether text may be parted between ``head`` and the ``tail`` that is known to follow.
 

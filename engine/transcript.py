@@ -15,14 +15,23 @@ SuppressReason = Literal["silence", "repetition", "low_evidence"]
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """Speech was heard, beginning at ``at``."""
+    """Speech was heard, beginning at ``at``; it opened ``segment``."""
 
     at: int
+    segment: int
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechEnded:
-    """Silence long enough to end a segment followed the speech that ended at ``at``."""
+    """Silence long enough to end ``segment`` followed the speech that ended at ``at``."""
+
+    at: int
+    segment: int
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceEnded:
+    """`StreamOptions.utterance_end` passed without speech since it ended at ``at``."""
 
     at: int
 
@@ -105,6 +114,7 @@ class Finished:
 Event = (
     SpeechStarted
     | SpeechEnded
+    | UtteranceEnded
     | Partial
     | Suppressed
     | Final

@@ -1,7 +1,10 @@
 """``create_app``: routes and headers. Nothing else."""
 
-from collections import Counter
+import time
+import uuid
+from collections.abc import Mapping
 from importlib.resources import files
+from types import MappingProxyType
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -13,8 +16,8 @@ from starlette.websockets import WebSocket
 
 from engine.worker import Worker
 from gateway.access import AccessControl, Guard, grant_of
-from gateway.connection import Connection
-from gateway.errors import GatewayError, InvalidOption, NotFound, as_fields
+from gateway.connection import Connection, send_frame
+from gateway.errors import GatewayError, NotFound, as_fields
 from gateway.http.answers import error_response
 from gateway.http.health import health_routes
 from gateway.http.security_headers import SecurityHeaders
@@ -22,8 +25,17 @@ from gateway.http.tokens import token_routes
 from gateway.metrics import Metrics
 from gateway.registry import Registry
 from gateway.settings import Settings
-from gateway.wire.native import NativeCodec, choose_format
+from gateway.wire.codec import Dialect, Handshake, Host, Keepalive
+from gateway.wire.messages import ErrorMessage
+from gateway.wire.native import NativeDialect
+from gateway.wire.openai_realtime import OpenAiRealtimeDialect
 from gateway.wire.options import parse_options
+
+NATIVE = NativeDialect()
+DIALECTS: Mapping[str, Dialect] = MappingProxyType(
+    {"/v1/stream": NATIVE, "/v1/realtime": OpenAiRealtimeDialect()}
+)
+"""What is spoken at which path."""
 
 
 def create_app(
@@ -36,18 +48,20 @@ def create_app(
         return FileResponse(str(page / "index.html"))
 
     async def stream(websocket: WebSocket) -> None:
+        dialect, host = DIALECTS[websocket.scope["path"]], _host(worker, settings)
         try:
             registry.admit()
-            codec, subprotocol = _codec(websocket, settings)
-            asked = _query(websocket)
-            grant_of(websocket.scope).check_options(asked)
-            options = parse_options(asked, max_segment_ms=worker.model.max_segment_ms)
-            connection = Connection(websocket, codec, options, worker, settings, metrics)
+            opening = dialect.open(_handshake(websocket), host)
+            grant_of(websocket.scope).check_options(opening.options)
+            options = parse_options(opening.options, max_segment_ms=worker.model.max_segment_ms)
+            connection = Connection(
+                websocket, opening.codec, host.session, options, worker, settings, metrics
+            )
         except GatewayError as error:
             metrics.refused.labels(error.code).inc()
-            await refuse(websocket, error, settings)
+            await refuse(websocket, error, dialect, host)
             return
-        await websocket.accept(subprotocol)
+        await websocket.accept(opening.subprotocol)
         await registry.serve(connection)
 
     async def would_open(request: Request) -> Response:
@@ -60,12 +74,12 @@ def create_app(
         return Response(status_code=426, headers={"upgrade": "websocket"})
 
     async def nowhere(websocket: WebSocket) -> None:
-        await refuse(websocket, NotFound(), settings)
+        await refuse(websocket, NotFound(), NATIVE, _host(worker, settings))
 
     return Starlette(
         routes=[
             Route("/", index),
-            WebSocketRoute("/v1/stream", stream),
+            *(WebSocketRoute(path, stream) for path in DIALECTS),
             Route("/v1/stream", would_open),
             *health_routes(worker, registry, metrics),
             *token_routes(guard, worker, settings),
@@ -86,39 +100,37 @@ async def _not_found(request: Request, error: Exception) -> Response:
     return error_response(NotFound())
 
 
-def _codec(websocket: WebSocket, settings: Settings) -> tuple[NativeCodec, str | None]:
-    format, subprotocol = choose_format(
-        websocket.query_params.get("format"), websocket.scope["subprotocols"]
+def _handshake(websocket: WebSocket) -> Handshake:
+    return Handshake(
+        query=websocket.query_params.multi_items(),
+        subprotocols=websocket.scope["subprotocols"],
+        headers=dict(websocket.headers),
     )
-    return NativeCodec(format, settings.max_control_bytes), subprotocol
 
 
-def _query(websocket: WebSocket) -> dict[str, str]:
-    given = websocket.query_params.multi_items()
-    for name, count in Counter(name for name, _ in given).items():
-        if count > 1:
-            raise InvalidOption(f"{name} is given {count} times: give it once.")
-    return {name: value for name, value in given if name != "format"}
+def _host(worker: Worker, settings: Settings) -> Host:
+    return Host(
+        session=uuid.uuid4().hex,
+        model=worker.model,
+        opened_at=time.time(),
+        keepalive=Keepalive(settings.first_message_s, settings.idle_timeout_s),
+        max_control_bytes=settings.max_control_bytes,
+        max_session_s=settings.max_session_s,
+    )
 
 
-async def refuse(websocket: WebSocket, error: GatewayError, settings: Settings) -> None:
+async def refuse(websocket: WebSocket, error: GatewayError, dialect: Dialect, host: Host) -> None:
     """Turns a connection away before it is accepted.
 
     Browsers cannot read the HTTP answer to a failed handshake, so pages are accepted, told why, and
     closed with the error's code.
     """
     if "origin" in websocket.headers:
-        try:
-            codec, subprotocol = _codec(websocket, settings)
-        except InvalidOption:  # an unknown format, or one that contradicts the subprotocol
-            codec = NativeCodec()
-            subprotocol = choose_format(None, websocket.scope["subprotocols"])[1]
-        await websocket.accept(subprotocol)
-        frame = codec.encode({"type": "error"} | as_fields(error))
-        if isinstance(frame, str):
-            await websocket.send_text(frame)
-        else:
-            await websocket.send_bytes(frame)
-        await websocket.close(error.close_code)
+        opening = dialect.refused(_handshake(websocket), host)
+        await websocket.accept(opening.subprotocol)
+        for frame in opening.codec.encode(ErrorMessage(**as_fields(error))):
+            await send_frame(websocket, frame)
+        closing = opening.codec.closing(error)
+        await websocket.close(closing.code, closing.reason)
         return
-    await websocket.send_denial_response(error_response(error))
+    await websocket.send_denial_response(error_response(error, dialect.refusal(error)))

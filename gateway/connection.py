@@ -1,7 +1,6 @@
 """The only user of a WebSocket: a reader always inside ``receive``, a writer with deadlines."""
 
 import asyncio
-import secrets
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -31,8 +30,8 @@ from gateway.metrics import Metrics
 from gateway.outbox import Outbox
 from gateway.session import Session
 from gateway.settings import Settings
-from gateway.wire.messages import AudioFrame, Configure, Done, ErrorMessage, ServerMessage, to_map
-from gateway.wire.native import NativeCodec
+from gateway.wire.codec import Closing, Codec, Frame
+from gateway.wire.messages import AudioFrame, Configure, Done, ErrorMessage, Outgoing, Reply
 from gateway.wire.options import SessionOptions, parse_options
 
 SLICE_BYTES = 65_536
@@ -43,14 +42,25 @@ CLOSE_WITHIN_S = 2.0
 log = structlog.get_logger("gateway.connection")
 
 
+async def send_frame(websocket: WebSocket, frame: Frame) -> None:
+    """Sends what a codec wrote."""
+    if isinstance(frame, str):
+        await websocket.send_text(frame)
+    else:
+        await websocket.send_bytes(frame)
+
+
 class Connection:
     """One accepted socket and its session, from ``ready`` to the close."""
 
     def __init__(
-        self, websocket: WebSocket, codec: NativeCodec, options: SessionOptions, worker: Worker,
-        settings: Settings, metrics: Metrics,
+        self, websocket: WebSocket, codec: Codec, id: str, options: SessionOptions,
+        worker: Worker, settings: Settings, metrics: Metrics,
     ) -> None:  # fmt: skip
         """
+        Args:
+            id: the session's.
+
         Raises:
             InvalidOption: the model cannot do what the options ask for.
         """
@@ -62,7 +72,7 @@ class Connection:
         self._websocket, self._codec = websocket, codec
         self._worker, self._settings, self._metrics = worker, settings, metrics
         self._session = Session(
-            id=secrets.token_hex(16),
+            id=id,
             options=options,
             model=worker.model,
             limits={
@@ -76,13 +86,12 @@ class Connection:
         )
         self._speech: SpeechSession | None = None
         self._outbox = Outbox(settings.outbox_events, settings.outbox_bytes)
-        self._seq = 0
         self._opened_at = self._heard_at = time.monotonic()
         most = settings.max_messages_per_s
         self._bucket = Bucket(most, most, self._opened_at)
         self._greeted = False
-        self._done_code = 1000
-        """What the connection closes with after ``done``."""
+        self._closing = Closing(1000)
+        """What the connection closes with after ``done``, or because of an error."""
         self._end_by: float | None = None
         """When a session that was ended by us must be over."""
         self._close_code = 1006
@@ -149,18 +158,17 @@ class Connection:
     async def _take(self, message: Any) -> None:
         try:
             text = message.get("text")
-            parsed = (
-                self._codec.decode_text(text)
-                if text is not None
-                else self._codec.decode_binary(message["bytes"])
-            )
+            parsed = self._codec.decode(message["bytes"] if text is None else text)
             self._greeted = True
-            if isinstance(parsed, AudioFrame):
-                await self._hear(parsed.pcm)
-            else:
-                if isinstance(parsed, Configure):
-                    self._grant.check_options(parsed.options, parsed.id)
-                self._put(self._session.receive(parsed))
+            for each in parsed:
+                if isinstance(each, AudioFrame):
+                    await self._hear(each.pcm)
+                elif isinstance(each, Reply):
+                    self._put([each])
+                else:
+                    if isinstance(each, Configure):
+                        self._grant.check_options(each.options, each.id)
+                    self._put(self._session.receive(each))
         except GatewayError as error:
             self.fail(error)
         except Exception:
@@ -191,7 +199,8 @@ class Connection:
         else:
             # What waits for a slow reader would never be read: the error itself must get through.
             slow = isinstance(error, SlowConsumer)
-            self._outbox.close(error.close_code, last=message, drop=slow)
+            self._closing = self._codec.closing(error)
+            self._outbox.close(self._closing.code, last=message, drop=slow)
 
     # Session to client
 
@@ -201,7 +210,7 @@ class Connection:
             self._count(event)
             self._put([message])
             if isinstance(message, Done):
-                self._outbox.close(self._done_code)
+                self._outbox.close(self._closing.code)
 
     def broken(self) -> None:
         """The engine's part of the session failed."""
@@ -217,7 +226,7 @@ class Connection:
             case Suppressed(reason=reason):
                 self._metrics.suppressed.labels(reason).inc()
 
-    def _put(self, messages: Sequence[ServerMessage]) -> None:
+    def _put(self, messages: Sequence[Outgoing]) -> None:
         try:
             for message in messages:
                 self._outbox.put(message)
@@ -231,7 +240,7 @@ class Connection:
                 async with asyncio.timeout(self._settings.write_timeout_s):
                     if isinstance(item, int):
                         self._close_code = item
-                        await self._websocket.close(item)
+                        await self._websocket.close(item, self._closing.reason)
                         return
                     await self._send(item)
             except TimeoutError:
@@ -242,14 +251,10 @@ class Connection:
             except (WebSocketDisconnect, RuntimeError):
                 return  # the client is gone; the reader knows it too
 
-    async def _send(self, message: ServerMessage) -> None:
-        self._seq += 1
+    async def _send(self, message: Outgoing) -> None:
         self._metrics.events.labels(message.type).inc()
-        frame = self._codec.encode(to_map(message, self._session.id, self._seq))
-        if isinstance(frame, str):
-            await self._websocket.send_text(frame)
-        else:
-            await self._websocket.send_bytes(frame)
+        for frame in self._codec.encode(message):
+            await send_frame(self._websocket, frame)
 
     # Deadlines and drain
 
@@ -261,12 +266,12 @@ class Connection:
             if now > self._end_by:
                 self.fail(ShuttingDown() if self._session.ended_by == "drain" else Internal())
             return
-        silent = now - self._heard_at
-        if not self._greeted and silent > self._settings.first_message_s:
+        silent, patience = now - self._heard_at, self._codec.keepalive
+        if not self._greeted and patience.first_s is not None and silent > patience.first_s:
             self.fail(IdleTimeout("No message came after the connection: send audio at once."))
         elif self._session.ended_by is not None:
             return
-        elif silent > self._settings.idle_timeout_s:
+        elif patience.idle_s is not None and silent > patience.idle_s:
             self._end(IdleTimeout(), "stop")
         elif now - self._opened_at > self._settings.max_session_s:
             self._end(MaxDuration(), "stop")
@@ -281,6 +286,6 @@ class Connection:
         """Tells why, finalizes, and closes with the error's code: what was said is not lost."""
         self._metrics.errors.labels(error.code).inc()
         self._put([ErrorMessage(**as_fields(error))])
-        self._done_code = error.close_code
+        self._closing = self._codec.closing(error)
         self._end_by = time.monotonic() + self._settings.drain_s
         self._session.end(reason)

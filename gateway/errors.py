@@ -47,6 +47,7 @@ class GatewayError(Exception):
     Args:
         message: one sentence that says what is wrong and what to do; default: the class's own.
         id: the client's id of the message that is at fault, where it had one.
+        param: the field that is at fault, where the protocol has a place to say so.
         retry_after_ms: when to try again, where that is known.
     """
 
@@ -67,10 +68,12 @@ class GatewayError(Exception):
         message: str | None = None,
         *,
         id: str | None = None,
+        param: str | None = None,
         retry_after_ms: int | None = None,
     ) -> None:
         self.message = self.default_message if message is None else message
         self.id = id
+        self.param = param
         self.retry_after_ms = retry_after_ms
         super().__init__(self.message)
 
@@ -255,7 +258,7 @@ class Internal(GatewayError):
 
 
 def as_fields(error: GatewayError) -> dict[str, Any]:
-    """The fields of the wire's `error` message; ``id`` and ``retry_after_ms`` only when known."""
+    """The fields of the wire's `error` message; ``id``, ``param`` … only when known."""
     fields: dict[str, Any] = {
         "code": error.code,
         "message": error.message,
@@ -263,6 +266,8 @@ def as_fields(error: GatewayError) -> dict[str, Any]:
     }
     if error.id is not None:
         fields["id"] = error.id
+    if error.param is not None:
+        fields["param"] = error.param
     if error.retry_after_ms is not None:
         fields["retry_after_ms"] = error.retry_after_ms
     return fields

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 
 from gateway.errors import SlowConsumer
-from gateway.wire.messages import Final, Partial, ServerMessage
+from gateway.wire.messages import Final, Outgoing, Partial
 
 
 class Outbox:
@@ -15,14 +15,14 @@ class Outbox:
 
     def __init__(self, max_events: int, max_bytes: int) -> None:
         self._max_events, self._max_bytes = max_events, max_bytes
-        self._waiting: deque[ServerMessage] = deque()
+        self._waiting: deque[Outgoing] = deque()
         self._bytes = 0
         self._filled = asyncio.Event()
         self._close_code: int | None = None
         self.conflated = 0
         """Partials that were replaced before they were sent."""
 
-    def put(self, message: ServerMessage) -> None:
+    def put(self, message: Outgoing) -> None:
         """Queues a message; after `close` it is dropped.
 
         Raises:
@@ -49,7 +49,7 @@ class Outbox:
                 self.conflated += 1
                 return
 
-    def close(self, code: int, *, last: ServerMessage | None = None, drop: bool = False) -> None:
+    def close(self, code: int, *, last: Outgoing | None = None, drop: bool = False) -> None:
         """Ends with ``code`` behind ``last`` and what waits (``drop``: instead of it)."""
         if self._close_code is not None:
             return
@@ -65,7 +65,7 @@ class Outbox:
         """Whether `close` was called."""
         return self._close_code is not None
 
-    async def get(self) -> ServerMessage | int:
+    async def get(self) -> Outgoing | int:
         """The next message, or the close code when there are no more."""
         while not self._waiting and self._close_code is None:
             self._filled.clear()
@@ -78,7 +78,7 @@ class Outbox:
         return message
 
 
-def _weight(message: ServerMessage) -> int:
+def _weight(message: Outgoing) -> int:
     """Bytes of text a message may grow to, at most 4 a character; the rest of it is small."""
     if isinstance(message, Partial):
         return 4 * (len(message.stable) + len(message.unstable))

@@ -36,6 +36,7 @@ from gateway.wire.messages import (
     SpeechStarted,
     Stop,
     Suppressed,
+    UtteranceEnded,
 )
 from gateway.wire.options import SessionOptions, parse_options, update_options
 from gateway.wire.stream_options import to_stream_options
@@ -211,10 +212,12 @@ class Session:
 
     def _translate(self, event: heard.Event) -> ServerMessage:
         match event:
-            case heard.SpeechStarted(at):
-                return SpeechStarted(samples_to_ms(at))
-            case heard.SpeechEnded(at):
-                return SpeechEnded(samples_to_ms(at))
+            case heard.SpeechStarted(at, segment):
+                return SpeechStarted(samples_to_ms(at), segment)
+            case heard.SpeechEnded(at, segment):
+                return SpeechEnded(samples_to_ms(at), segment)
+            case heard.UtteranceEnded(at):
+                return UtteranceEnded(samples_to_ms(at))
             case heard.Partial():
                 return self._partial(event)
             case heard.Final():
@@ -236,7 +239,7 @@ class Session:
                 error = EngineFailed(
                     f"Segment {segment} could not be transcribed; the session goes on."
                 )
-                return ErrorMessage(**as_fields(error))
+                return ErrorMessage(**as_fields(error), segment=segment)
             case heard.Finished(samples, segments):
                 return Done(samples_to_ms(samples), segments, self.totals)
 

@@ -4,6 +4,12 @@ import importlib.util
 import wave
 from pathlib import Path
 
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from engine.messages import Audio
+
 
 def speech(name: str) -> Path:
     """The path of a recording; the package that holds it is not imported."""
@@ -18,3 +24,19 @@ def pcm16(name: str) -> tuple[bytes, int]:
     with wave.open(str(speech(name))) as file:
         assert (file.getnchannels(), file.getsampwidth()) == (1, 2)
         return file.readframes(file.getnframes()), file.getframerate()
+
+
+def speech_at(name: str, rate: int) -> NDArray[np.int16]:
+    """A recording's samples at another rate."""
+    data, own = pcm16(name)
+    samples = np.frombuffer(data, "<i2").astype(np.float32) / 32_768
+    samples = soxr.resample(samples, own, rate)
+    result: NDArray[np.int16] = np.round(np.clip(samples, -1, 1) * 32_767).astype("<i2")
+    return result
+
+
+def g711(samples: NDArray[np.int16], table: Audio) -> bytes:
+    """Samples as the bytes whose values in a decoder's table are nearest."""
+    order = np.argsort(table, kind="stable")
+    middles = (table[order][1:] + table[order][:-1]) / 2
+    return order[np.searchsorted(middles, samples / 32_768)].astype(np.uint8).tobytes()

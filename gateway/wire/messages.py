@@ -65,17 +65,27 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """Speech was heard, beginning at ``at_ms``."""
+    """Speech was heard, beginning at ``at_ms``; it opened ``segment``."""
 
     type: ClassVar[str] = "speech_started"
     at_ms: int
+    segment: int
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechEnded:
-    """The speech that ended at ``at_ms`` was followed by enough silence."""
+    """The speech that ended at ``at_ms`` was followed by enough silence to end ``segment``."""
 
     type: ClassVar[str] = "speech_ended"
+    at_ms: int
+    segment: int
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceEnded:
+    """``utterance_end_ms`` passed without speech since it ended at ``at_ms``."""
+
+    type: ClassVar[str] = "utterance_ended"
     at_ms: int
 
 
@@ -164,7 +174,10 @@ class ErrorMessage:
     message: str
     retryable: bool
     id: str | None = None
+    param: str | None = None
     retry_after_ms: int | None = None
+    segment: int | None = None
+    """Which could not be transcribed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +194,7 @@ ServerMessage = (
     Ready
     | SpeechStarted
     | SpeechEnded
+    | UtteranceEnded
     | Partial
     | Suppressed
     | Final
@@ -190,6 +204,19 @@ ServerMessage = (
     | ErrorMessage
     | Done
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a codec answers by itself; takes its place among the session's messages."""
+
+    type: ClassVar[str] = "reply"
+    body: Mapping[str, Any]
+    """As the codec's own `encode` wants it."""
+
+
+Outgoing = ServerMessage | Reply
+"""What waits to be sent."""
 
 
 def to_map(message: ServerMessage, session: str, seq: int) -> dict[str, Any]:

@@ -4,16 +4,34 @@ Whatever bytes or text come in, only `GatewayError` comes out: each names what i
 the client's ``id`` where one could be read.
 """
 
-import json
-import re
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 import msgpack
 
-from gateway.errors import InvalidAudio, InvalidMessage, InvalidOption, quoted
-from gateway.wire.messages import AudioFrame, ClientMessage, Configure, Finalize, Ping, Stop
+from gateway.errors import (
+    GatewayError,
+    InvalidAudio,
+    InvalidMessage,
+    InvalidOption,
+    as_fields,
+    quoted,
+)
+from gateway.wire.codec import Closing, Frame, Handshake, Host, Keepalive, Opening
+from gateway.wire.messages import (
+    AudioFrame,
+    ClientMessage,
+    Configure,
+    Finalize,
+    Outgoing,
+    Ping,
+    Reply,
+    Stop,
+    to_map,
+)
+from gateway.wire.strict_json import SURROGATE, dump_json, parse_json, unique_keys
 
 Format = Literal["json", "msgpack"]
 
@@ -26,21 +44,42 @@ MAX_ID_CHARS = 128
 # levels: unbounded, 64 KiB of nested headers would take hundreds of megabytes.
 MAX_MSGPACK_ITEMS = 64
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+UNHURRIED = Keepalive(first_s=None, idle_s=None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NativeCodec:
-    """Stateless: one may serve any number of connections.
+    """One connection's codec; all it remembers is how many messages it wrote.
 
     Args:
         format: what control messages are written in.
         max_control_bytes: longest message that is not audio. The limit of a whole frame, audio
             included, is the transport's.
+        session: its id, which every message names.
     """
 
     format: Format = "json"
     max_control_bytes: int = 65_536
+    session: str = ""
+    keepalive: Keepalive = UNHURRIED
+    seq: int = 0
+    """Of the last message written."""
+
+    def decode(self, frame: Frame) -> Sequence[ClientMessage]:
+        """See `Codec.decode`."""
+        if isinstance(frame, str):
+            return [self.decode_text(frame)]
+        return [self.decode_binary(frame)]
+
+    def encode(self, message: Outgoing) -> Sequence[Frame]:
+        """See `Codec.encode`."""
+        assert not isinstance(message, Reply), "this codec answers nothing itself"
+        self.seq += 1
+        return [self.pack(to_map(message, self.session, self.seq))]
+
+    def closing(self, error: GatewayError) -> Closing:
+        """The error's own close code, whose range says whether to come back."""
+        return Closing(error.close_code)
 
     def decode_text(self, text: str) -> ClientMessage:
         """The message of a text frame.
@@ -56,7 +95,7 @@ class NativeCodec:
         too_long = len(text) > self.max_control_bytes
         if too_long or len(text.encode(errors="surrogatepass")) > self.max_control_bytes:
             self._refuse_size()
-        return _message_of(_parse_json(text))
+        return _message_of(parse_json(text))
 
     def decode_binary(self, data: bytes) -> ClientMessage:
         """The message of a binary frame: in JSON mode always audio.
@@ -74,7 +113,7 @@ class NativeCodec:
             self._refuse_size(_readable_id(value))
         return message
 
-    def encode(self, message: dict[str, Any]) -> str | bytes:
+    def pack(self, message: dict[str, Any]) -> Frame:
         """The text (JSON) or binary (msgpack) frame of a server map.
 
         Lone surrogates, which no UTF-8 frame can carry, become "?".
@@ -85,14 +124,13 @@ class NativeCodec:
         if self.format == "msgpack":
             packed: bytes = msgpack.packb(message, unicode_errors="replace")
             return packed
-        text = json.dumps(message, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return _SURROGATE.sub("?", text)
+        return dump_json(message)
 
     def _parse_msgpack(self, data: bytes) -> object:
         try:
             return msgpack.unpackb(
                 data,
-                object_pairs_hook=_unique_keys,
+                object_pairs_hook=unique_keys,
                 max_array_len=MAX_MSGPACK_ITEMS,
                 max_map_len=MAX_MSGPACK_ITEMS,
                 max_str_len=self.max_control_bytes,
@@ -108,6 +146,41 @@ class NativeCodec:
         raise InvalidMessage(
             f"A control message must have at most {self.max_control_bytes} bytes.", id=id
         )
+
+
+class NativeDialect:
+    """`/v1/stream`."""
+
+    def open(self, handshake: Handshake, host: Host) -> Opening:
+        """See `Dialect.open`: the query is the session's options.
+
+        Raises:
+            InvalidOption: the format is not known, or an option is given twice.
+        """
+        for name, count in Counter(name for name, _ in handshake.query).items():
+            if count > 1:
+                raise InvalidOption(f"{name} is given {count} times: give it once.")
+        options = dict(handshake.query)
+        format, subprotocol = choose_format(options.pop("format", None), handshake.subprotocols)
+        return Opening(_codec(format, host), options, subprotocol)
+
+    def refused(self, handshake: Handshake, host: Host) -> Opening:
+        """See `Dialect.refused`: in the format that was asked for, if one can be made out."""
+        for wanted in (dict(handshake.query).get("format"), None):
+            try:
+                format, subprotocol = choose_format(wanted, handshake.subprotocols)
+            except InvalidOption:  # not known, or contradicts the subprotocol
+                continue
+            return Opening(_codec(format, host), subprotocol=subprotocol)
+        raise AssertionError("without a wanted format there is always one")
+
+    def refusal(self, error: GatewayError) -> Mapping[str, Any]:
+        """The map of the `error` message."""
+        return {"type": "error"} | as_fields(error)
+
+
+def _codec(format: Format, host: Host) -> NativeCodec:
+    return NativeCodec(format, host.max_control_bytes, host.session, host.keepalive)
 
 
 def choose_format(
@@ -135,38 +208,13 @@ def choose_format(
     raise InvalidOption(f"format must be one of json, msgpack, got {quoted(query_format)}.")
 
 
-def _parse_json(text: str) -> object:
-    try:
-        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise InvalidMessage("The message is nested too deeply.") from None
-    # Also integers of more than 4,300 digits, which Python declines to convert.
-    except ValueError:
-        raise InvalidMessage("A text frame must be one JSON object.") from None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise InvalidMessage(f"{name} is not JSON: leave the field out.")
-
-
-def _unique_keys(pairs: list[tuple[object, object]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if not isinstance(key, str):
-            raise InvalidMessage("Keys must be text.")
-        if key in result:
-            raise InvalidMessage(f"The field {quoted(key)} is given twice.")
-        result[key] = value
-    return result
-
-
 def _readable_id(value: object) -> str | None:
     """The id of a message that may be wrong in other ways; None: it has none that is usable."""
     id = value.get("id") if isinstance(value, dict) else None
     if isinstance(id, bool) or not isinstance(id, str | int):
         return None
     text = str(id)
-    return text if len(text) <= MAX_ID_CHARS and not _SURROGATE.search(text) else None
+    return text if len(text) <= MAX_ID_CHARS and not SURROGATE.search(text) else None
 
 
 def _message_of(value: object) -> ClientMessage:

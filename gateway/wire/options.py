@@ -165,6 +165,7 @@ _RULES: Mapping[str, Rule] = MappingProxyType(
         "cold_chunks": Whole(0, 64),
         "partials": Flag(),
         "endpoint_ms": Whole(100, 10_000, " ms", also=(0,)),
+        "utterance_end_ms": Whole(100, 10_000, " ms", also=(0,)),
         # The upper bound is the model's, and known to parse_options only.
         "max_segment_ms": Whole(MIN_SEGMENT_MS, 3_600_000, " ms"),
         "vad_threshold": Number(0.05, 0.95),
@@ -180,7 +181,8 @@ _RESUMING = frozenset({"session", "resume", "epoch", "last_seq", "from_sample", 
 class SessionOptions(BaseModel):
     """Options in force. Build from outside values with `parse_options`, which refuses politely.
 
-    ``language`` None: the model decides. ``endpoint_ms`` 0: silence never ends a segment.
+    ``language`` None: the model decides. ``endpoint_ms`` 0: silence never ends a segment;
+    ``utterance_end_ms`` 0: no `UtteranceEnded`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -195,6 +197,7 @@ class SessionOptions(BaseModel):
     cold_chunks: int = 2
     partials: bool = True
     endpoint_ms: int = 600
+    utterance_end_ms: int = 0
     max_segment_ms: int = 28_000
     vad_threshold: float = 0.5
     vad_padding_ms: int = 300
@@ -206,6 +209,11 @@ class SessionOptions(BaseModel):
     def _by_rule(cls, value: object, info: ValidationInfo) -> object:
         assert info.field_name is not None
         return _RULES[info.field_name](value)
+
+
+def rule_of(option: str) -> Rule:
+    """What values an option may have, for protocols that have another name for it."""
+    return _RULES[option]
 
 
 def parse_options(

@@ -26,6 +26,7 @@ def to_stream_options(options: SessionOptions, model: ModelInfo) -> StreamOption
         cold_chunks=options.cold_chunks,
         partials=options.partials,
         endpoint=ms_to_samples(options.endpoint_ms),
+        utterance_end=ms_to_samples(options.utterance_end_ms),
         max_segment=ms_to_samples(options.max_segment_ms),
         vad_threshold=options.vad_threshold,
         vad_padding=ms_to_samples(options.vad_padding_ms),

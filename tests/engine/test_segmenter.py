@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine.messages import ms_to_samples
 from engine.segment import Segment, StreamOptions
 from engine.segmenter import FRAMES_AT_ONCE, SPECULATE_AFTER, Segmenter
-from engine.transcript import CloseReason, SpeechEnded, SpeechStarted
+from engine.transcript import CloseReason, SpeechEnded, SpeechStarted, UtteranceEnded
 from engine.vad import FRAME
 from tests.engine.scripted import Scene
 
@@ -95,6 +95,48 @@ def test_speech_begins_and_ends_in_turn_and_where_it_does() -> None:
     spoken = [scene.words[0].start, scene.words[0].end, scene.words[1].start, scene.words[2].end]
     for event, at in zip(events, spoken, strict=True):
         assert abs(event.at - at) <= FRAME
+
+
+def test_speech_names_the_segment_that_it_opens_and_the_one_it_ends() -> None:
+    scene = Scene("one", 1000, "word " * 20, 1000, "two", 1000)
+    options = replace(OPTIONS, max_segment=ms_to_samples(4000))
+    events = Cutting(scene, options).play().it.events
+
+    numbers = [(type(e), e.segment) for e in events if not isinstance(e, UtteranceEnded)]
+    assert numbers == [
+        (SpeechStarted, 1), (SpeechEnded, 1),
+        (SpeechStarted, 2), (SpeechEnded, 3),  # it was cut once, for its length
+        (SpeechStarted, 4), (SpeechEnded, 4),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("endpoint_ms", [0, 100, 600, 3000])
+def test_an_utterance_ends_after_silence_of_its_own_whatever_ends_segments(
+    endpoint_ms: int,
+) -> None:
+    options = replace(
+        OPTIONS, endpoint=ms_to_samples(endpoint_ms), utterance_end=ms_to_samples(1000)
+    )
+    scene = Scene("one", 800, "two", 1200, "three", 5000)
+    ended = [
+        event.at
+        for event in Cutting(scene, options).play().it.events
+        if isinstance(event, UtteranceEnded)
+    ]
+
+    assert len(ended) == 2
+    for at, word in zip(ended, scene.words[1:], strict=True):
+        assert abs(at - word.end) <= FRAME
+
+
+def test_after_a_finalize_the_utterance_ends_where_it_was_cut() -> None:
+    options = replace(OPTIONS, utterance_end=ms_to_samples(1000))
+    scene = Scene("one two three", 3000)
+    cutting = Cutting(scene, options).play(800)
+    cutting.mark("finalize", "a")
+    events = cutting.play().it.events
+
+    assert len([e for e in events if isinstance(e, UtteranceEnded)]) == 1
 
 
 def test_too_long_a_segment_is_cut_at_its_quietest_point_and_loses_no_sample() -> None:

@@ -38,7 +38,7 @@ messages = st.one_of(
     partials,
     partials,  # most of what is sent
     st.builds(final, segments, texts),
-    st.builds(SpeechStarted, st.integers(0, 9)),
+    st.builds(SpeechStarted, st.integers(0, 9), st.integers(1, 9)),
     st.builds(Confirmed, st.integers(0, 9)),
     st.builds(Pong, texts),
 )

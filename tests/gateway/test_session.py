@@ -252,8 +252,9 @@ class TestTranslation:
     @pytest.mark.parametrize(
         ("event", "message"),
         [
-            (heard.SpeechStarted(16_000), told.SpeechStarted(1000)),
-            (heard.SpeechEnded(24_008), told.SpeechEnded(1500)),
+            (heard.SpeechStarted(16_000, 1), told.SpeechStarted(1000, 1)),
+            (heard.SpeechEnded(24_008, 1), told.SpeechEnded(1500, 1)),
+            (heard.UtteranceEnded(24_000), told.UtteranceEnded(1500)),
             (heard.Suppressed(3, "silence", 160, 1600), told.Suppressed(3, "silence", 10, 100)),
             (
                 heard.Final(2, " a", True, 160, 16_000, "en", 0.5, "finalize", "f1"),

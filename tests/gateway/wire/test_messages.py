@@ -19,6 +19,7 @@ from gateway.wire.messages import (
     SpeechEnded,
     SpeechStarted,
     Suppressed,
+    UtteranceEnded,
     to_map,
 )
 
@@ -44,8 +45,9 @@ ROWS: list[tuple[ServerMessage, dict[str, Any]]] = [
             "limits": {"idle_s": 9},
         },
     ),
-    (SpeechStarted(at_ms=5), {"type": "speech_started", "at_ms": 5}),
-    (SpeechEnded(at_ms=6), {"type": "speech_ended", "at_ms": 6}),
+    (SpeechStarted(5, 1), {"type": "speech_started", "at_ms": 5, "segment": 1}),
+    (SpeechEnded(6, 1), {"type": "speech_ended", "at_ms": 6, "segment": 1}),
+    (UtteranceEnded(7), {"type": "utterance_ended", "at_ms": 7}),
     (
         Partial(
             segment=0,

@@ -36,6 +36,7 @@ def test_the_defaults_are_those_of_the_protocol() -> None:
         "cold_chunks": 2,
         "partials": True,
         "endpoint_ms": 600,
+        "utterance_end_ms": 0,
         "max_segment_ms": 28_000,
         "vad_threshold": 0.5,
         "vad_padding_ms": 300,
