@@ -26,6 +26,7 @@ from gateway.metrics import Metrics
 from gateway.registry import Registry
 from gateway.settings import Settings
 from gateway.wire.codec import Dialect, Handshake, Host, Keepalive
+from gateway.wire.deepgram import DeepgramDialect
 from gateway.wire.messages import ErrorMessage
 from gateway.wire.native import NativeDialect
 from gateway.wire.openai_realtime import OpenAiRealtimeDialect
@@ -33,7 +34,11 @@ from gateway.wire.options import parse_options
 
 NATIVE = NativeDialect()
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
-    {"/v1/stream": NATIVE, "/v1/realtime": OpenAiRealtimeDialect()}
+    {
+        "/v1/stream": NATIVE,
+        "/v1/realtime": OpenAiRealtimeDialect(),
+        "/v1/listen": DeepgramDialect(),
+    }
 )
 """What is spoken at which path."""
 
@@ -133,4 +138,4 @@ async def refuse(websocket: WebSocket, error: GatewayError, dialect: Dialect, ho
         closing = opening.codec.closing(error)
         await websocket.close(closing.code, closing.reason)
         return
-    await websocket.send_denial_response(error_response(error, dialect.refusal(error)))
+    await websocket.send_denial_response(error_response(error, dialect.refusal(error, host)))

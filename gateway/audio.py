@@ -44,6 +44,11 @@ def alaw_table() -> Audio:
 _TABLES = {"mulaw": mulaw_table, "alaw": alaw_table}
 
 
+def frame_bytes(encoding: Encoding, channels: int) -> int:
+    """Bytes of one sample of all channels."""
+    return _SAMPLE_BYTES[encoding] * channels
+
+
 class PcmDecoder:
     """One stream of audio from a client, in messages of any size.
 
@@ -60,7 +65,7 @@ class PcmDecoder:
         self.encoding = encoding
         self.sample_rate = sample_rate
         self.channels = channels
-        self.frame_bytes = _SAMPLE_BYTES[encoding] * channels
+        self.frame_bytes = frame_bytes(encoding, channels)
         self.samples_in = 0
         """Frames received, at the client's rate."""
         self.samples_out = 0

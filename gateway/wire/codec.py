@@ -114,6 +114,6 @@ class Dialect(Protocol):
         """A codec that can say why a connection is refused, whatever is wrong with it."""
         ...
 
-    def refusal(self, error: GatewayError) -> Mapping[str, Any]:
+    def refusal(self, error: GatewayError, host: Host) -> Mapping[str, Any]:
         """The JSON body of the HTTP response to a connection that is refused."""
         ...

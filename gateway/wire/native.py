@@ -174,7 +174,7 @@ class NativeDialect:
             return Opening(_codec(format, host), subprotocol=subprotocol)
         raise AssertionError("without a wanted format there is always one")
 
-    def refusal(self, error: GatewayError) -> Mapping[str, Any]:
+    def refusal(self, error: GatewayError, host: Host) -> Mapping[str, Any]:
         """The map of the `error` message."""
         return {"type": "error"} | as_fields(error)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.messages import ModelInfo
+from gateway.audio import frame_bytes
 from gateway.wire.options import Encoding
 
 SNAPSHOT = "scribewire.snapshot"
@@ -46,7 +47,7 @@ class Config:
     @property
     def frame_bytes(self) -> int:
         """Bytes of a sample."""
-        return 2 if self.encoding == "pcm_s16le" else 1
+        return frame_bytes(self.encoding, channels=1)
 
     @property
     def context(self) -> str:

@@ -254,7 +254,7 @@ class OpenAiRealtimeDialect:
         codec = OpenAiRealtimeCodec(host, beta=bool(header) or BETA_SUBPROTOCOL in offered)
         return Opening(codec, codec.options, SUBPROTOCOL if SUBPROTOCOL in offered else None)
 
-    def refusal(self, error: GatewayError) -> Mapping[str, Any]:
+    def refusal(self, error: GatewayError, host: Host) -> Mapping[str, Any]:
         """The vendor's shape of an HTTP error."""
         kind = "server_error" if error.code in _SERVER_FAULTS else "invalid_request_error"
         fields = {"message": error.message, "type": kind, "param": error.param, "code": error.code}

@@ -121,7 +121,9 @@ class PlayedConversation:
     def speak(self, until_ms: int | None = None) -> None:
         """The scene up to a moment, in binary frames."""
         heard = self._speech.received if self._speech is not None else 0
-        until = len(self._pcm) if until_ms is None else until_ms * RATE // 1000
+        until = len(self._pcm)
+        if until_ms is not None:
+            until = min(until, until_ms * RATE // 1000)
         for at in range(heard, until, FRAME_MS * RATE // 1000):
             self.send(self._pcm[at : min(at + FRAME_MS * RATE // 1000, until)].tobytes())
 

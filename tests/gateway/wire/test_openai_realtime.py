@@ -419,7 +419,7 @@ class TestErrors:
     ) -> None:
         with pytest.raises(GatewayError, match=words) as refused:
             DIALECT.open(Handshake(query, (), {}), host())
-        assert words in DIALECT.refusal(refused.value)["error"]["message"]
+        assert words in DIALECT.refusal(refused.value, host())["error"]["message"]
 
     @pytest.mark.parametrize(
         ("offered", "accepted", "beta"),
