@@ -15,8 +15,7 @@ def test_words_share_the_time_by_their_length() -> None:
     assert words == [
         {"word": "ever", "start": 1.0, "end": 1.5, "confidence": 0.9, "punctuated_word": "Ever"},
         {"word": "tried", "start": 1.5, "end": 2.2, "confidence": 0.9, "punctuated_word": "tried."},
-    ] or [w["punctuated_word"] for w in words] == ["Ever", "tried."]
-    assert (words[0]["start"], words[-1]["end"]) == (1.0, 2.2)
+    ]
 
 
 @given(st.text(), st.integers(0, 10**7), st.integers(0, 30_000))
