@@ -11,15 +11,19 @@ class Pacing:
     """Stretches every session's cadence evenly when the steps of all do not fit (P6)."""
 
     def __init__(self) -> None:
-        self.step_cost_s = 0.0
-        """Smoothed seconds of the runner's time per step."""
+        self._seconds = self._steps = 0.0
+        """Of a recent batch, smoothed."""
 
     def observe(self, seconds: float, steps: int) -> None:
         """A batch of ``steps`` took ``seconds``."""
-        cost = seconds / steps
-        if self.step_cost_s == 0.0:
-            self.step_cost_s = cost
-        self.step_cost_s += SMOOTHING * (cost - self.step_cost_s)
+        share = SMOOTHING if self._steps else 1.0
+        self._seconds += share * (seconds - self._seconds)
+        self._steps += share * (steps - self._steps)
+
+    @property
+    def step_cost_s(self) -> float:
+        """Seconds of the model's time per step; a large batch, which says more, counts for more."""
+        return self._seconds / self._steps if self._steps else 0.0
 
     def cadence(self, active: int) -> int:
         """Samples between two steps of a segment that ``active`` open segments can all have."""

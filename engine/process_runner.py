@@ -114,6 +114,7 @@ class ProcessRunner:
         self._supervisor: asyncio.Task[None] | None = None
         self.tell: Tell = nobody
         self.restarts = 0
+        self.busy_s = 0.0
 
     @property
     def info(self) -> ModelInfo:
@@ -177,6 +178,7 @@ class ProcessRunner:
             del self._answers[number]
         if "failed" in reply:
             raise StepFailedError(reply["failed"])
+        self.busy_s += reply["seconds"]
         return [unpack_result(result) for result in reply["results"]]
 
     def _pack(self, child: Child, step: Step) -> dict[str, Any]:

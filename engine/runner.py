@@ -1,6 +1,7 @@
 """Where a step runs: the protocol that the worker knows, and the simplest way to fill it."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, cast
@@ -45,6 +46,11 @@ class Runner(Protocol):
         """How often the model had to be started anew."""
         ...
 
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the model took for the batches that came back, those of all lanes added."""
+        ...
+
     async def start(self) -> None:
         """Loads and warms the model.
 
@@ -79,6 +85,7 @@ class ThreadRunner:
         self._lanes = ThreadPoolExecutor(1, thread_name_prefix="model")
         self.tell: Tell = nobody
         self.restarts = 0
+        self.busy_s = 0.0
 
     @property
     def info(self) -> ModelInfo:
@@ -116,9 +123,17 @@ class ThreadRunner:
         assert self._model is not None
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._lanes, self._model.step, batch)
+            results, seconds = await loop.run_in_executor(self._lanes, self._timed, batch)
         except Exception as error:
             raise StepFailedError(f"the model raised {type(error).__name__}") from error
+        self.busy_s += seconds
+        return results
+
+    def _timed(self, batch: Sequence[Step]) -> tuple[list[StepResult], float]:
+        assert self._model is not None
+        began = time.perf_counter()
+        results = self._model.step(batch)
+        return results, time.perf_counter() - began
 
     def forget(self, key: SegmentKey) -> None:
         """See `Runner`."""

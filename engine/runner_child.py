@@ -134,12 +134,14 @@ class Worker:
             self._memory.give_back()
 
     def _batch(self, steps: list[Step]) -> dict[str, Any]:
+        began = time.perf_counter()
         try:
             results = self._model.step(steps)
         except Exception as error:  # any model's any fault: the gateway is told, the process lives
             sys.excepthook(*sys.exc_info())
             return {"failed": f"the model raised {type(error).__name__}"}
-        return {"results": [pack_result(result) for result in results]}
+        seconds = time.perf_counter() - began
+        return {"results": [pack_result(result) for result in results], "seconds": seconds}
 
     def _tell(self, progress: Progress) -> None:
         self._wire.send({"progress": pack_progress(progress)})

@@ -78,6 +78,11 @@ class Segmenter:
         """
         self._marks.append(Mark(self.pcm.end, reason, id))
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is a frame to hear, or a mark to reach."""
+        return bool(self._marks) or self.pcm.end - self.clock >= FRAME
+
     def frames(self) -> Audio:
         """The next frames for the detector in one stretch; empty: wait for audio.
 

@@ -116,6 +116,11 @@ class Stream:
 
     # Hearing
 
+    @property
+    def waiting(self) -> bool:
+        """See `Segmenter.waiting`."""
+        return self._cut.waiting
+
     def frames(self) -> Audio:
         """See `Segmenter.frames`."""
         frames = self._cut.frames()

@@ -1,12 +1,12 @@
 """Batched voice activity detection: Silero VAD 6 in numpy, state per stream.
 
 The package's own wrapper keeps the recurrent state inside the shared model; here state goes in and
-comes out, so streams share a batch. On onnxruntime its network takes 47 µs of a core for a frame,
+comes out, so streams share a batch. On onnxruntime its network takes 73 µs of a core for a frame,
 whatever the batch: it convolves the four time steps of each stream alone. As a few matrix products
-over all frames of all streams it takes 20 µs from 64 streams on, which a gateway with hundreds of
-sessions needs (with one stream it takes more, but nothing is scarce then; measured by ``python -m
-tests.measure_vad``). The weights are those of the package's ONNX file, and the tests hold the
-results against that file's own.
+over all frames of all streams it takes 28 µs from 64 streams on, which a gateway with hundreds of
+sessions needs (with one stream it takes more, but nothing is scarce then; both in one run of
+``python -m tests.measure_vad`` on a busy machine). The weights are those of the package's ONNX
+file, and the tests hold the results against that file's own.
 
 Results do not depend on the batch, to the last bit: matrix products have a multiple of `_ROWS`
 rows, for which BLAS adds up each row in the same order wherever it stands.
@@ -68,13 +68,13 @@ class VoiceDetector:
     def __init__(self) -> None:
         threadpool_limits(1, user_api="blas")  # more would spin for work on the model's cores
         weights = read_weights(model_file())
-        self._fourier = np.ascontiguousarray(weights["model.stft.forward_basis_buffer"][:, 0].T)
-        self._layers: list[tuple[Matrix, Matrix]] = []
+        self._cosines, self._sines = _folded(weights["model.stft.forward_basis_buffer"][:, 0].T)
+        self._layers: list[tuple[list[tuple[slice, Matrix]], Matrix]] = []
         steps = _STEPS
         for layer, stride in enumerate((1, 2, 2, 1)):
             name = f"model.encoder.{layer}.reparam_conv"
-            matrix, steps = _unrolled(weights[f"{name}.weight"], steps, stride)
-            self._layers.append((matrix, np.tile(weights[f"{name}.bias"], steps)))
+            parts, steps = _unrolled(weights[f"{name}.weight"], steps, stride)
+            self._layers.append((parts, np.tile(weights[f"{name}.bias"], steps)))
         rnn = "model.decoder.rnn"
         self._recurrent = np.concatenate(
             (weights[f"{rnn}.weight_ih"].T, weights[f"{rnn}.weight_hh"].T)
@@ -118,17 +118,26 @@ class VoiceDetector:
         features = np.empty((len(windows), _WIDTH), np.float32)
         for at in range(0, len(windows), _MOST_ROWS):
             part = windows[at : at + _MOST_ROWS]
-            hops = np.lib.stride_tricks.sliding_window_view(part, _WINDOW, axis=1)[:, ::_HOP]
-            spectrum = hops.reshape(-1, _WINDOW) @ self._fourier
-            np.square(spectrum, out=spectrum)
-            real, imaginary = np.split(spectrum, 2, axis=1)
-            hidden = np.sqrt(real + imaginary).reshape(len(part), -1)
-            for matrix, bias in self._layers:
-                hidden = hidden @ matrix
+            hidden = self._spectrum(part).reshape(len(part), -1)
+            for parts, bias in self._layers:
+                hidden = np.concatenate(
+                    [hidden[:, span] @ matrix for span, matrix in parts], axis=1
+                )
                 hidden += bias
                 np.maximum(hidden, 0, out=hidden)
             features[at : at + _MOST_ROWS] = hidden
         return features
+
+    def _spectrum(self, windows: Matrix) -> Matrix:
+        """Magnitudes of four time steps, shape ``(rows, 640)`` to ``(rows * 4, 129)``."""
+        hops = np.lib.stride_tricks.sliding_window_view(windows, _WINDOW, axis=1)[:, ::_HOP]
+        early, middle, late = hops[..., 1:_HOP], hops[..., _HOP : _HOP + 1], hops[..., :_HOP:-1]
+        even, odd = np.concatenate((early + late, middle), axis=2), early - late
+        real = even.reshape(-1, _HOP) @ self._cosines
+        imaginary = odd.reshape(-1, _HOP - 1) @ self._sines
+        np.square(real, out=real)
+        real += np.square(imaginary, out=imaginary)
+        return np.sqrt(real, out=real)
 
     def _advance(self, features: Matrix, recurrent: Matrix) -> Matrix:
         """One step of the LSTM cell; hidden and cell states of shape ``(2, rows, 128)``."""
@@ -161,7 +170,8 @@ def _windows(frames: list[Matrix], first: NDArray[np.intp], states: list[VadStat
         states: of the streams; their contexts are brought up to date.
     """
     count = sum(map(len, frames))
-    windows = np.zeros((_padded(count), _CONTEXT + FRAME + _MIRRORED), np.float32)
+    windows = np.empty((_padded(count), _CONTEXT + FRAME + _MIRRORED), np.float32)
+    windows[count:] = 0
     end = _CONTEXT + FRAME
     np.concatenate(frames, out=windows[:count, _CONTEXT:end])
     windows[1:count, :_CONTEXT] = windows[: count - 1, FRAME:end]
@@ -176,8 +186,20 @@ def _padded(rows: int) -> int:
     return -(-rows // _ROWS) * _ROWS
 
 
-def _unrolled(weight: Matrix, steps: int, stride: int) -> tuple[Matrix, int]:
-    """A convolution over few time steps as one matrix over all of them, and its steps.
+def _folded(fourier: Matrix) -> tuple[Matrix, Matrix]:
+    """The windowed Fourier matrix, shape ``(256, 258)``, for sums and differences of two samples.
+
+    A cosine weighs samples ``n`` and ``256 - n`` alike, a sine with opposite signs, and the window
+    leaves out sample 0: half of the products do.
+    """
+    cosines, sines = np.split(fourier[1 : _HOP + 1], 2, axis=1)
+    return np.ascontiguousarray(cosines), np.ascontiguousarray(sines[:-1])
+
+
+def _unrolled(weight: Matrix, steps: int, stride: int) -> tuple[list[tuple[slice, Matrix]], int]:
+    """A convolution over few time steps as matrices, and the steps that it has.
+
+    One matrix for each half of the results, over the span of the input that this half depends on.
 
     Args:
         weight: shape ``(out, in, 3)``; one step of padding at either end.
@@ -190,7 +212,12 @@ def _unrolled(weight: Matrix, steps: int, stride: int) -> tuple[Matrix, int]:
             source = step * stride + tap - 1
             if 0 <= source < steps:
                 matrix[source, :, step] = weight[:, :, tap].T
-    return matrix.reshape(steps * inward, after * out), after
+    parts = []
+    for half in np.array_split(np.arange(after), min(after, 2)):
+        first, last = max(0, half[0] * stride - 1), min(steps, half[-1] * stride + 2)
+        part = matrix[first:last, :, half].reshape((last - first) * inward, len(half) * out)
+        parts.append((slice(first * inward, last * inward), part))
+    return parts, after
 
 
 def _sigmoid(x: Matrix) -> Matrix:

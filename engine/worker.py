@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import structlog
@@ -13,15 +12,19 @@ from engine.messages import Audio, ModelInfo, Progress, SegmentKey, StepResult, 
 from engine.pacing import Pacing
 from engine.runner import Runner, StepFailedError
 from engine.segment import Due, StepKind, StreamOptions
-from engine.segmenter import FRAMES_AT_ONCE
 from engine.speech_session import Isolated, Listener, SpeechSession
 from engine.stream import Stream
 from engine.transcript import Event, Final, Finished, Overloaded
-from engine.vad import FRAME, VadState, VoiceDetector
+from engine.vad import FRAME, VoiceDetector
 
 LISTEN_EVERY_S = 0.02
 """Audio that arrives within so long is heard together: large batches are cheap, small ones are not.
 Audio that comes after a pause is heard at once."""
+FRAMES_A_PASS = 192
+"""Frames that the detector hears before others have their turn: it holds the event loop for,
+20 to 28 µs each."""
+PACE_EVERY_S = 0.1
+"""How often the cadence is worked out, which looks at all sessions."""
 STRETCH_TO_SAY = 1.5
 """A cadence this many times longer than wanted, or than last said, is worth a warning."""
 
@@ -62,11 +65,12 @@ class Worker:
         self._stirred: dict[SpeechSession, None] = {}
         """Sessions with which something happened since they were last found not to be due."""
         self._cadence = 0
+        self._busy_s = 0.0
+        """The runner's, when last looked at."""
         self._busy_lanes = 0
         self._suspect_in_flight = False
         self._in_flight: dict[SegmentKey, tuple[SpeechSession, Due]] = {}
         """Of steps that want progress."""
-        self._ears = ThreadPoolExecutor(1, thread_name_prefix="vad")
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -92,7 +96,6 @@ class Worker:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await self._runner.close()
-        self._ears.shutdown(wait=True)
 
     @property
     def model(self) -> ModelInfo:
@@ -152,38 +155,46 @@ class Worker:
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        began = 0.0
+        began = paced = 0.0
         while True:
             await asyncio.sleep(began + LISTEN_EVERY_S - loop.time())
             began = loop.time()
-            heard = self._next_frames()
-            if not heard:
-                self._work.set()  # marks may have closed segments
-                self._audio.clear()
-                await self._audio.wait()
-                continue
-            audio = [audio for _, audio in heard]
-            states: list[VadState] = [session.stream.vad for session, _ in heard]
-            verdicts = await loop.run_in_executor(self._ears, self._detector.listen, audio, states)
-            for (session, pcm), probabilities in zip(heard, verdicts, strict=True):
-                with Isolated(session):
-                    session.stream.hear(probabilities, len(pcm))
-            self._pace()
+            self._hear(self._next_frames())
+            if began >= paced + PACE_EVERY_S:
+                paced = began
+                self._pace()
             self._work.set()
-            if any(len(pcm) == FRAMES_AT_ONCE * FRAME for pcm in audio):
-                began = 0.0  # somebody sends faster than real time
+            if self._unheard:  # more than fits into a pass, or somebody sends faster than real time
+                began = 0.0
+                continue
+            self._audio.clear()
+            await self._audio.wait()
 
     def _next_frames(self) -> list[tuple[SpeechSession, Audio]]:
-        heard = []
-        waiting, self._unheard = self._unheard, {}
-        for session in waiting:
+        """Of the sessions that wait longest; marks that were reached take effect."""
+        heard, room = [], FRAMES_A_PASS * FRAME
+        while self._unheard and room > 0:
+            session = next(iter(self._unheard))
+            del self._unheard[session]
+            self._stirred[session] = None
             with Isolated(session):  # a mark may be reached, and much said
                 frames = session.stream.frames()
-                self._stirred[session] = None
                 if len(frames):
                     heard.append((session, frames))
-                    self._unheard[session] = None  # there may be more, or a mark behind them
+                    room -= len(frames)
         return heard
+
+    def _hear(self, heard: list[tuple[SpeechSession, Audio]]) -> None:
+        # Not in a thread of its own: the two would take turns at the interpreter's lock, dozens of
+        # times in a pass; with 500 sessions that took 0.2 of a core, and made all wait for both.
+        verdicts = self._detector.listen(
+            [pcm for _, pcm in heard], [session.stream.vad for session, _ in heard]
+        )
+        for (session, pcm), probabilities in zip(heard, verdicts, strict=True):
+            with Isolated(session):
+                session.stream.hear(probabilities, len(pcm))
+            if session.stream.waiting and not session.over:
+                self._unheard[session] = None
 
     def _pace(self) -> None:
         self._cadence = self._pacing.cadence(
@@ -240,7 +251,9 @@ class Worker:
             for key in telling:
                 del self._in_flight[key]
         seconds = time.perf_counter() - began
-        self._pacing.observe(seconds / self.model.lanes, len(batch))
+        # The model's own time: on the way there and back a batch waits for the event loop.
+        busy_s, self._busy_s = self._runner.busy_s - self._busy_s, self._runner.busy_s
+        self._pacing.observe(busy_s / self.model.lanes, len(batch))
         self._observe.batch(BatchReport([due.kind for _, due in batch], results, seconds))
         for (session, due), result in zip(batch, results, strict=True):
             self._stirred[session] = None

@@ -52,6 +52,15 @@ def test_more_sessions_never_get_a_shorter_cadence(
     assert pacing.cadence(fewer) <= pacing.cadence(fewer + more)
 
 
+def test_a_single_step_that_waits_long_says_little_beside_full_batches() -> None:
+    pacing = Pacing()
+    for _ in range(20):
+        pacing.observe(0.064, 64)
+        pacing.observe(0.010, 1)
+
+    assert pacing.step_cost_s < 0.0015
+
+
 def test_the_cost_follows_a_change() -> None:
     pacing = Pacing()
     pacing.observe(1.0, 1)

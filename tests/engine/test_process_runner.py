@@ -3,15 +3,17 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from engine.messages import Progress, SegmentKey, Step
 from engine.process_runner import ProcessRunner
-from engine.runner import ModelUnavailableError, StepFailedError
+from engine.runner import ModelUnavailableError, StepFailedError, ThreadRunner
 
 DOUBLE = "tests.engine.models.doubles:DyingModel"
 RAISED = "tests.engine.models.doubles:OneWordASecondModel"
@@ -59,6 +61,24 @@ async def test_what_a_step_has_decoded_is_told_before_its_result() -> None:
     ]  # fmt: skip
     assert {progress.key for progress in told} == {asked.key}
     assert told[-1].text == b"".join(result.pieces)
+
+
+@pytest.mark.parametrize("kind", [ProcessRunner, ThreadRunner])
+async def test_the_time_that_the_model_took_is_counted_without_the_way_to_it(
+    kind: type[ProcessRunner] | type[ThreadRunner],
+) -> None:
+    runner = kind(RAISED)
+    await runner.start()
+    counted, began = [runner.busy_s], time.perf_counter()
+    for _ in range(3):
+        await runner.step([step("a", 1)])
+        counted.append(runner.busy_s)
+    elapsed = time.perf_counter() - began
+    await runner.close()
+
+    assert counted[0] == 0
+    assert all(before < after for before, after in pairwise(counted))
+    assert counted[-1] < elapsed
 
 
 async def test_a_process_killed_from_outside_is_back_within_seconds(runner: ProcessRunner) -> None:

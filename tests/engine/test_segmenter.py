@@ -44,6 +44,7 @@ class Cutting:
             assert np.array_equal(frames, self.scene.audio[at:end])
             self.it.hear(self.scene.probabilities(at, end), len(frames))
             assert self.it.clock == end
+        assert self.it.ended or not self.it.waiting
         return self
 
     @property

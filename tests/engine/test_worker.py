@@ -13,7 +13,7 @@ from engine.segment import StreamOptions
 from engine.speech_session import SpeechSession
 from engine.transcript import Event, Final, Finished, Overloaded, Partial, SegmentFailed
 from engine.vad import FRAME, VadState, VoiceDetector
-from engine.worker import BatchReport, Observers, Worker
+from engine.worker import FRAMES_A_PASS, BatchReport, Observers, Worker
 from tests.engine.models.doubles import (
     LanesModel,
     OneWordASecondModel,
@@ -105,6 +105,19 @@ async def test_speech_becomes_finals_in_order_and_the_session_ends() -> None:
 
     assert recorder.texts() == ["word0 word1", " word0"]
     assert [key.segment for key in model.forgotten] == [1, 2]
+
+
+async def test_all_are_heard_when_there_are_more_than_a_pass_takes() -> None:
+    async with running(OneWordASecondModel()) as worker:
+        recorders = [Recorder() for _ in range(FRAMES_A_PASS // 2)]
+        for i, recorder in enumerate(recorders):
+            session = worker.open(f"s{i}", StreamOptions(), recorder)
+            session.push(speech(1.2))
+            session.close_segment("stop")
+        async with asyncio.timeout(20):
+            await asyncio.gather(*(recorder.finished.wait() for recorder in recorders))
+
+    assert all(recorder.texts() == ["word0"] for recorder in recorders)
 
 
 async def test_segments_that_are_due_together_share_a_batch() -> None:
@@ -207,12 +220,13 @@ async def test_a_model_that_raises_fails_its_segment_only() -> None:
 async def test_a_listener_that_fails_breaks_its_session_only() -> None:
     async with running(OneWordASecondModel()) as worker:
         bad, good = Recorder(fails_on=Partial), Recorder()
-        for name, recorder in (("bad", bad), ("good", good)):
-            session = worker.open(name, StreamOptions(), recorder)
+        sessions = [
+            worker.open(f"{i}", StreamOptions(), each) for i, each in enumerate((bad, good))
+        ]
+        for session in sessions:
             await speak(session, speech(3))
-            await asyncio.sleep(0.05)
-            session.close_segment("stop")
         await asyncio.wait_for(bad.is_broken.wait(), 10)
+        sessions[1].close_segment("stop")
         await asyncio.wait_for(good.finished.wait(), 10)
         assert worker.ready
 
