@@ -4,6 +4,7 @@ Weights drawn at random would write the same token again and again, and keep dra
 decisions come from a script here; the arithmetic that they replace is done all the same.
 """
 
+import argparse
 import math
 from collections.abc import Collection, Sequence
 
@@ -119,3 +120,8 @@ def speech_like(seconds: float, rise_s: float, seed: int) -> Audio:
         sound[t < rise_s] *= 0.1
         sound[t % 4 < 0.3] = 0
     return sound.astype(np.float32)
+
+
+def script_of(args: argparse.Namespace, segment_s: float) -> Script:
+    """A segment's, with steps as the engine takes them."""
+    return Script(segment_s, args.chunk, args.grid, args.seed, end=args.end)
