@@ -101,6 +101,9 @@ class Segment:
     prefix_length: int = 0
     """Tokens of the newest hypothesis that every later step is forced to keep."""
     prefix_text: str = ""
+    prompt: tuple[str | None, str] | None = None
+    """Language and context of its first step, which all have: a prefix in one language cannot go on
+    in another."""
     stepped_to: int = 0
     """Where the audio of the last step ended; 0: none yet."""
     revision: int = 0

@@ -75,7 +75,10 @@ class Stream:
         return self._cut.options
 
     def update(self, options: StreamOptions) -> None:
-        """Changes what may change in a running session: language, context, endpoint, partials."""
+        """Changes what may change in a running session: language, context, endpoint, partials.
+
+        Language and context hold for segments of which no step was taken yet.
+        """
         self._cut.options = replace(
             self.options,
             language=options.language,
@@ -179,6 +182,8 @@ class Stream:
         segment = due.segment
         assert segment.stepping is None
         segment.stepping = due.kind
+        segment.prompt = segment.prompt or (self.options.language, self.options.context)
+        language, context = segment.prompt
         whole = due.kind is not StepKind.PARTIAL  # a final rolls everything back (K = all)
         drafting = not whole or self._model.exact_drafts
         return Step(
@@ -190,8 +195,8 @@ class Stream:
             else segment.forced + segment.draft
             if whole
             else segment.draft,
-            language=self.options.language,
-            context=self.options.context,
+            language=language,
+            context=context,
             final=whole,
             words=whole and self.options.words,
             progress=not whole and self.options.stream_tokens,

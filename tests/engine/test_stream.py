@@ -126,6 +126,17 @@ def test_a_step_carries_what_the_session_asked_for() -> None:
     assert {(t.step.language, t.step.context) for t in play.taken} == {("en", "Scribewire")}
 
 
+def test_another_language_begins_with_the_next_segment() -> None:
+    play = Playback(Scene("w " * 30, 1000, "w " * 10, 1000), replace(OPTIONS, language="en"))
+    play.play(3000)
+    play.stream.update(replace(OPTIONS, language="de", context="Scribewire"))
+    play.play()
+
+    asked = [(t.due.segment.index, t.step.language, t.step.context) for t in play.taken]
+    assert set(asked) == {(1, "en", ""), (2, "de", "Scribewire")}
+    assert [final.text for final in play.finals] == [("w " * 30).strip(), (" w" * 10)]
+
+
 # Words
 
 
