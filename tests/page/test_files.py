@@ -3,13 +3,15 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from playwright.async_api import expect
 
 from tests.conftest import Server
 from tests.page.browser import cues, drop, finals, start, words
 from tests.page.conftest import OpenPage
-from tests.speech import speech
+from tests.speech import speech, speech_at
 
 
 async def test_a_dropped_file_is_transcribed(server: Server, open_page: OpenPage) -> None:
@@ -99,9 +101,13 @@ async def test_a_file_does_not_interrupt_what_is_running(
 
 
 @pytest.mark.parametrize("when", ["at once", "later"])
-async def test_a_file_can_be_stopped(server: Server, open_page: OpenPage, when: str) -> None:
+async def test_a_file_can_be_stopped(
+    server: Server, open_page: OpenPage, tmp_path: Path, when: str
+) -> None:
+    four_minutes = tmp_path / "long.wav"  # a short one could be done before it is stopped
+    soundfile.write(four_minutes, np.tile(speech_at("two_cities.wav", 16_000), 6), 16_000)
     page = await open_page(server.http)
-    await drop(page, speech("two_cities.wav"))
+    await drop(page, four_minutes)
     if when == "later":
         await expect(finals(page).first).to_be_visible()
     await page.locator("#start").click()
