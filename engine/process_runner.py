@@ -29,7 +29,7 @@ from engine.messages import (
     unpack_result,
 )
 from engine.models.base import Tell, nobody
-from engine.runner import ModelOptions, ModelUnavailableError, StepFailedError
+from engine.runner import ModelOptions, ModelUnavailableError, SingleCopy, StepFailedError
 
 PING_EVERY_S = 1.0
 PONG_WITHIN_S = 5.0
@@ -98,7 +98,7 @@ class Child:
             await self.writer.wait_closed()
 
 
-class ProcessRunner:
+class ProcessRunner(SingleCopy):
     """See `engine.runner.Runner`."""
 
     def __init__(

@@ -17,7 +17,21 @@ from engine.models.base import (
 )
 from engine.models.catalog import load_model
 
-__all__ = ["ModelOptions", "ModelUnavailableError", "Runner", "StepFailedError", "ThreadRunner"]
+__all__ = [
+    "ModelOptions",
+    "ModelUnavailableError",
+    "Runner",
+    "SingleCopy",
+    "StepFailedError",
+    "ThreadRunner",
+]
+    "ModelOptions",
+    "ModelUnavailableError",
+    "Runner",
+    "SingleCopy",
+    "StepFailedError",
+    "ThreadRunner",
+]
 
 
 class StepFailedError(Exception):
@@ -25,7 +39,7 @@ class StepFailedError(Exception):
 
 
 class Runner(Protocol):
-    """Takes up to `ModelInfo.lanes` batches side by side."""
+    """One or more copies of a model; each takes up to `ModelInfo.lanes` batches side by side."""
 
     tell: Tell
     """Called, in the event loop, with the progress of steps that want it; never after their
@@ -49,6 +63,16 @@ class Runner(Protocol):
     @property
     def busy_s(self) -> float:
         """Seconds that the model took for the batches that came back, those of all lanes added."""
+        ...
+
+    @property
+    def copies(self) -> int:
+        """How many copies of the model there are; at least one."""
+        ...
+
+    def place(self, key: SegmentKey) -> int:
+        """The copy that keeps what it can of this segment. Another takes its next step, in full, if
+        this one is gone by then. The steps of a batch share a copy."""
         ...
 
     async def start(self) -> None:
@@ -76,7 +100,17 @@ class Runner(Protocol):
         ...
 
 
-class ThreadRunner:
+class SingleCopy:
+    """Of a runner with one copy of its model."""
+
+    copies = 1
+
+    def place(self, key: SegmentKey) -> int:
+        """See `Runner`."""
+        return 0
+
+
+class ThreadRunner(SingleCopy):
     """The model in a thread of this process: for models that release the GIL, and for tests."""
 
     def __init__(self, model: str | SpeechModel, options: ModelOptions | None = None) -> None:

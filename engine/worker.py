@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from engine.batching import Batch, Batching
 from engine.messages import Audio, ModelInfo, Progress, SegmentKey, StepResult, samples_to_ms
 from engine.pacing import Pacing
 from engine.runner import Runner, StepFailedError
@@ -49,7 +50,7 @@ class Observers:
 
 
 class Worker:
-    """Owns all streams. One task listens for speech; each lane of the model has one for steps."""
+    """Owns all streams. One task listens for speech, one gives steps to the model's lanes."""
 
     def __init__(
         self, runner: Runner, detector: VoiceDetector, observers: Observers | None = None
@@ -62,13 +63,10 @@ class Worker:
         self._audio, self._work = asyncio.Event(), asyncio.Event()
         self._unheard: dict[SpeechSession, None] = {}
         """Sessions with audio or marks that were not heard, oldest first."""
-        self._stirred: dict[SpeechSession, None] = {}
-        """Sessions with which something happened since they were last found not to be due."""
+        self._batching = Batching(runner)
         self._cadence = 0
         self._busy_s = 0.0
         """The runner's, when last looked at."""
-        self._busy_lanes = 0
-        self._suspect_in_flight = False
         self._in_flight: dict[SegmentKey, tuple[SpeechSession, Due]] = {}
         """Of steps that want progress."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -82,10 +80,7 @@ class Worker:
         await self._runner.start()
         self._tasks = [
             asyncio.create_task(self._listen(), name="listen"),
-            *(
-                asyncio.create_task(self._take_steps(), name=f"lane-{lane}")
-                for lane in range(self.model.lanes)
-            ),
+            asyncio.create_task(self._take_steps(), name="steps"),
         ]
 
     async def close(self) -> None:
@@ -146,7 +141,7 @@ class Worker:
         """Drops a session; a step in flight comes to nothing."""
         session.over = True
         self._unheard.pop(session, None)
-        self._stirred.pop(session, None)
+        self._batching.drop(session)
         if self._sessions.pop(session.stream.id, None) is not None:
             for segment in session.stream.unfinished:
                 self._runner.forget(SegmentKey(session.stream.id, segment))
@@ -176,7 +171,7 @@ class Worker:
         while self._unheard and room > 0:
             session = next(iter(self._unheard))
             del self._unheard[session]
-            self._stirred[session] = None
+            self._batching.stir(session)
             with Isolated(session):  # a mark may be reached, and much said
                 frames = session.stream.frames()
                 if len(frames):
@@ -205,58 +200,41 @@ class Worker:
     # Stepping
 
     async def _take_steps(self) -> None:
-        while True:
-            batch = self._due()
-            if not batch:
+        async with asyncio.TaskGroup() as in_flight:
+            while True:
+                while batch := self._batching.next(self._cadence):
+                    in_flight.create_task(self._step(batch))
                 self._work.clear()
                 await self._work.wait()
-                continue
-            self._busy_lanes += 1
-            self._suspect_in_flight = any(due.segment.failures for _, due in batch)
-            await self._step(batch)
-            self._busy_lanes -= 1
-            self._suspect_in_flight = False
-            self._work.set()  # what became due meanwhile may be for another lane
 
-    def _due(self) -> list[tuple[SpeechSession, Due]]:
-        """The most urgent segments that fit into one micro-batch; empty: nothing for this lane."""
-        stirred = (session for session in self._stirred if not session.over)
-        due = [(session, due) for session in stirred for due in session.stream.due(self._cadence)]
-        self._stirred = dict.fromkeys(session for session, _ in due)
-        if not due or self._suspect_in_flight:
-            return []
-        due.sort(key=lambda item: (item[1].kind.value, -item[1].new))
-        # What failed before is tried alone, so that it takes nobody else down with it again.
-        suspect = [item for item in due if item[1].segment.failures]
-        if suspect:
-            return [] if self._busy_lanes else suspect[:1]
-        return due[: self.model.max_batch]
-
-    async def _step(self, batch: list[tuple[SpeechSession, Due]]) -> None:
-        steps = [session.stream.take(due) for session, due in batch]
-        telling = {step.key: of for step, of in zip(steps, batch, strict=True) if step.progress}
+    async def _step(self, batch: Batch) -> None:
+        telling = {
+            step.key: of for step, of in zip(batch.steps, batch.items, strict=True) if step.progress
+        }
         self._in_flight |= telling
         began = time.perf_counter()
         try:
-            results = await self._runner.step(steps)
+            results = await self._runner.step(batch.steps)
         except StepFailedError as error:
-            log.warning("batch_failed", reason=str(error), steps=len(batch))
-            self._observe.failure(len(batch))
-            for session, due in batch:
-                self._stirred[session] = None
+            log.warning("batch_failed", reason=str(error), steps=len(batch.steps))
+            self._observe.failure(len(batch.steps))
+            for session, due in batch.items:
                 with Isolated(session):
                     session.stream.fail(due)
-            return
+        else:
+            self._commit(batch, results, time.perf_counter() - began)
         finally:
             for key in telling:
                 del self._in_flight[key]
-        seconds = time.perf_counter() - began
+            self._batching.done(batch)
+            self._work.set()  # there is a free lane, and what became due meanwhile
+
+    def _commit(self, batch: Batch, results: list[StepResult], seconds: float) -> None:
         # The model's own time: on the way there and back a batch waits for the event loop.
         busy_s, self._busy_s = self._runner.busy_s - self._busy_s, self._runner.busy_s
-        self._pacing.observe(busy_s / self.model.lanes, len(batch))
-        self._observe.batch(BatchReport([due.kind for _, due in batch], results, seconds))
-        for (session, due), result in zip(batch, results, strict=True):
-            self._stirred[session] = None
+        self._pacing.observe(busy_s / (self._runner.copies * self.model.lanes), len(results))
+        self._observe.batch(BatchReport([due.kind for _, due in batch.items], results, seconds))
+        for (session, due), result in zip(batch.items, results, strict=True):
             with Isolated(session):
                 session.stream.commit(due, result)
 

@@ -1,0 +1,88 @@
+"""Which due segments are stepped next, together, and by which copy of the model."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from engine.messages import SegmentKey, Step
+from engine.runner import Runner
+from engine.segment import Due
+from engine.speech_session import SpeechSession
+
+Item = tuple[SpeechSession, Due]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Steps for one copy of the model."""
+
+    copy: int
+    items: list[Item]
+    steps: list[Step]
+    alone: bool
+    """Whether it is one step that failed before: nobody else is taken down with it again."""
+
+
+class Batching:
+    """Owns the list of sessions to look at, and what each copy of the model is at."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._stirred: dict[SpeechSession, None] = {}
+        """Sessions with which something happened since they were last found not to be due."""
+        self._busy: Counter[int] = Counter()
+        """Batches in flight, by copy."""
+        self._alone: set[int] = set()
+        """Copies that try a step alone."""
+
+    def stir(self, session: SpeechSession) -> None:
+        """Something happened with a session: a step may be due."""
+        self._stirred[session] = None
+
+    def drop(self, session: SpeechSession) -> None:
+        """The session is over."""
+        self._stirred.pop(session, None)
+
+    def next(self, cadence: int) -> Batch | None:
+        """The most urgent steps that a copy with a free lane can take; `done` gives it back.
+
+        Args:
+            cadence: samples between two partial steps of a segment, at least.
+        """
+        if self._busy.total() >= self._runner.copies * self._runner.info.lanes:
+            return None
+        for copy, items in self._due(cadence).items():
+            suspects = [item for item in items if item[1].segment.failures]
+            if copy in self._alone or self._busy[copy] >= self._runner.info.lanes:
+                continue
+            if suspects and self._busy[copy]:
+                continue
+            return self._taken(copy, suspects[:1] or items[: self._runner.info.max_batch])
+        return None
+
+    def _due(self, cadence: int) -> dict[int, list[Item]]:
+        """All that is due, most urgent first, by the copy whose it is."""
+        stirred = (session for session in self._stirred if not session.over)
+        due = [(session, due) for session in stirred for due in session.stream.due(cadence)]
+        self._stirred = dict.fromkeys(session for session, _ in due)
+        due.sort(key=lambda item: (item[1].kind.value, -item[1].new))
+        found: dict[int, list[Item]] = {}
+        for session, each in due:
+            copy = self._runner.place(SegmentKey(session.stream.id, each.segment.index))
+            found.setdefault(copy, []).append((session, each))
+        return found
+
+    def _taken(self, copy: int, items: list[Item]) -> Batch:
+        alone = bool(items[0][1].segment.failures)
+        steps = [session.stream.take(due) for session, due in items]
+        self._busy[copy] += 1
+        if alone:
+            self._alone.add(copy)
+        return Batch(copy, items, steps, alone)
+
+    def done(self, batch: Batch) -> None:
+        """A batch came back, or to nothing."""
+        self._busy[batch.copy] -= 1
+        if batch.alone:
+            self._alone.discard(batch.copy)
+        for session, _ in batch.items:
+            self._stirred[session] = None
