@@ -142,10 +142,14 @@ class StepResult:
 
 def pack_step(step: Step, audio_from: int) -> dict[str, Any]:
     """The msgpack map of a step that carries only its audio from sample ``audio_from`` on."""
+    return describe_step(step, audio_from) | {"audio": step.audio[audio_from:].tobytes()}
+
+
+def describe_step(step: Step, audio_from: int) -> dict[str, Any]:
+    """`pack_step` for audio that travels beside it."""
     return {
         "key": list(step.key),
         "audio_from": audio_from,
-        "audio": step.audio[audio_from:].tobytes(),
         "forced": step.forced,
         "draft": step.draft,
         "language": step.language,
@@ -156,9 +160,15 @@ def pack_step(step: Step, audio_from: int) -> dict[str, Any]:
     }
 
 
-def unpack_step(packed: dict[str, Any], earlier: Audio) -> Step:
-    """Inverse of `pack_step`; ``earlier`` is the segment's audio before ``audio_from``."""
-    new = np.frombuffer(packed["audio"], dtype=np.float32)
+def unpack_step(packed: dict[str, Any], earlier: Audio, new: Audio | None = None) -> Step:
+    """Inverse of `pack_step`, or of `describe_step` if there is ``new``.
+
+    Args:
+        earlier: the segment's audio before ``audio_from``, and perhaps more.
+        new: its audio from there on.
+    """
+    if new is None:
+        new = np.frombuffer(packed["audio"], dtype=np.float32)
     assert len(earlier) >= packed["audio_from"]
     return Step(
         key=SegmentKey(*packed["key"]),

@@ -25,13 +25,6 @@ __all__ = [
     "StepFailedError",
     "ThreadRunner",
 ]
-    "ModelOptions",
-    "ModelUnavailableError",
-    "Runner",
-    "SingleCopy",
-    "StepFailedError",
-    "ThreadRunner",
-]
 
 
 class StepFailedError(Exception):

@@ -108,6 +108,11 @@ class Worker:
         return self.alive and self._runner.ready
 
     @property
+    def model_copies(self) -> int:
+        """Copies of the model that take steps now."""
+        return self._runner.copies if self._runner.ready else 0
+
+    @property
     def runner_restarts(self) -> int:
         """How often the model's process was started anew."""
         return self._runner.restarts

@@ -57,6 +57,23 @@ def serve(
         Literal["process", "thread"] | None,
         typer.Option(help="Where the model runs.", show_default="process"),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local|ray|ray://HOST:PORT",
+            help="Copies of the model in a Ray cluster instead.",
+            show_default="local",
+        ),
+    ] = None,
+    engine_least: Annotated[
+        int | None, typer.Option(help="Copies in a cluster, at least.", show_default="1")
+    ] = None,
+    engine_most: Annotated[
+        int | None, typer.Option(help="Copies in a cluster, at most.", show_default="1")
+    ] = None,
+    engine_gpus: Annotated[
+        float | None, typer.Option(help="GPUs for a copy in a cluster.", show_default="0")
+    ] = None,
     keys_file: Annotated[
         str | None, typer.Option(help="File of API keys, made by `scribewire keys`.")
     ] = None,
@@ -105,6 +122,10 @@ def serve(
         "device": device,
         "gpu_memory": gpu_memory,
         "runner": runner,
+        "engine": engine,
+        "engine_least": engine_least,
+        "engine_most": engine_most,
+        "engine_gpus": engine_gpus,
         "keys_file": keys_file,
         "no_auth": no_auth,
         "allowed_origins": allowed_origins,

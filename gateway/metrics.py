@@ -99,6 +99,9 @@ class Metrics:
         self.model_ready = Gauge(
             "scribewire_model_ready", "1 while the model takes work", registry=registry
         )
+        self.model_copies = Gauge(
+            "scribewire_model_copies", "Copies of the model that take work", registry=registry
+        )
         self.model_restarts = Gauge(
             "scribewire_model_restarts", "Times the model was started anew", registry=registry
         )

@@ -14,6 +14,8 @@ import structlog
 import uvicorn
 import uvloop
 
+from engine.cluster.pool import Plan
+from engine.cluster.runner import RayRunner
 from engine.process_runner import ProcessRunner
 from engine.runner import ModelOptions, ModelUnavailableError, Runner, ThreadRunner
 from engine.vad import VoiceDetector
@@ -152,6 +154,12 @@ def _runner(settings: Settings) -> Runner:
         cpu_cache_gib=settings.cpu_cache_gib,
         aligner=settings.aligner or None,
     )
+    if settings.engine != "local":
+        plan = Plan(
+            settings.model, options, settings.engine_least, settings.engine_most,
+            settings.engine_cpus, settings.engine_gpus,
+        )  # fmt: skip
+        return RayRunner(settings.engine, plan, step_within_s=settings.step_timeout_s)
     if settings.runner == "thread":
         return ThreadRunner(settings.model, options)
     return ProcessRunner(settings.model, options, step_within_s=settings.step_timeout_s)

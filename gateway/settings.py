@@ -35,7 +35,18 @@ class Settings(BaseSettings):
     aligner: str = ""
     """Forced aligner for the times of words, `Qwen/Qwen3-ForcedAligner-0.6B-hf` or a folder."""
     runner: Literal["process", "thread"] = "process"
-    """Where the model runs: a supervised process of its own, or a thread of the gateway."""
+    """Where a local model runs: a supervised process of its own, or a thread of the gateway."""
+    engine: str = Field("local", pattern=r"^(local|ray|ray://.+)$")
+    """`ray`: copies of the model in the Ray cluster that `RAY_ADDRESS` names, else in one started
+    for it; `ray://HOST:PORT`: in that one, through Ray's client."""
+    engine_least: int = Field(1, ge=1, le=10_000)
+    """Copies of the model that are kept in a cluster at least."""
+    engine_most: int = Field(1, ge=1, le=10_000)
+    """Copies at most, when the load asks for them."""
+    engine_cpus: float = Field(1.0, ge=0, le=1024)
+    """CPUs that a copy takes in a cluster."""
+    engine_gpus: float = Field(0.0, ge=0, le=16)
+    """GPUs that a copy takes in a cluster; less than 1: copies share one."""
     step_timeout_s: float = Field(15.0, gt=0, le=600, allow_inf_nan=False)
     """Seconds after which a batch counts as hung and the model's process is restarted."""
 
@@ -136,6 +147,8 @@ class Settings(BaseSettings):
             raise ValueError("no_auth and keys contradict each other: give one of them")
         if "*" in self.allowed_origins and not self.has_keys:
             raise ValueError("allowed_origins=* needs keys: any page could use this gateway")
+        if self.engine_most < self.engine_least:
+            raise ValueError("engine_most must not be less than engine_least")
         if self.tls_key and not self.tls_cert:
             raise ValueError("tls_key needs tls_cert")
         return self

@@ -19,6 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.server import run_in_background
 from gateway.settings import Settings
 
+pytest_plugins = ["tests.ray_cluster"]
+
 settings.register_profile("tests", deadline=None)  # timing belongs in benchmarks
 settings.load_profile("tests")
 

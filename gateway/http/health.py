@@ -27,6 +27,7 @@ def health_routes(worker: Worker, registry: Registry, metrics: Metrics) -> list[
     async def show_metrics(request: Request) -> Response:
         metrics.model_ready.set(worker.ready)
         metrics.model_restarts.set(worker.runner_restarts)
+        metrics.model_copies.set(worker.model_copies)
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
 
     return [

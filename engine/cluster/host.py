@@ -1,0 +1,212 @@
+"""One copy of the model, for many gateways: their batches are merged, their segments' audio kept.
+
+Ray makes an actor of it (`engine.cluster.pool`); nothing here knows of Ray.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast
+
+import numpy as np
+
+from engine.messages import (
+    Audio,
+    Progress,
+    SegmentKey,
+    Step,
+    dumps,
+    loads,
+    pack_progress,
+    pack_result,
+    unpack_step,
+)
+from engine.models.base import ModelOptions, ModelUnavailableError, SpeechModel, TellingModel
+from engine.models.catalog import load_model
+
+KEPT_FOR_S = 120.0
+"""A segment that nobody asked for in so long had a gateway that died."""
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """A gateway's batch."""
+
+    steps: list[Step]
+    told: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
+    """What it is told, the answer at the end."""
+
+    @property
+    def urgent(self) -> bool:
+        return any(step.final for step in self.steps)
+
+
+@dataclass(slots=True)
+class _Held:
+    audio: Audio
+    used_at: float
+
+
+class ModelHost:
+    """Owns a model, and what came of the audio of all segments that are placed here."""
+
+    def __init__(self, model: str | SpeechModel, options: dict[str, Any]) -> None:
+        self._unavailable = ""
+        self._held: dict[SegmentKey, _Held] = {}
+        self._waiting: list[_Call] = []
+        self._running = 0
+        self._busy_s = 0.0
+        self._calls: dict[SegmentKey, _Call] = {}
+        """Of steps that want progress."""
+        try:
+            self._model = (
+                load_model(model, ModelOptions(**options)) if isinstance(model, str) else model
+            )
+            self._model.warm_up()
+        except ModelUnavailableError as error:
+            self._unavailable = str(error)
+            return
+        self._lanes = ThreadPoolExecutor(self._model.info.lanes, thread_name_prefix="lane")
+
+    async def hello(self) -> dict[str, Any]:
+        """``info``, or ``unavailable`` with a sentence that says why."""
+        if self._unavailable:
+            return {"unavailable": self._unavailable}
+        loop = asyncio.get_running_loop()
+        if self._model.info.tells_progress:
+
+            def tell(progress: Progress) -> None:
+                loop.call_soon_threadsafe(self._tell, progress)
+
+            cast(TellingModel, self._model).tell = tell
+        return {"info": asdict(self._model.info)}
+
+    async def load(self) -> dict[str, float]:
+        """Seconds that its lanes were busy, segments held, and steps that wait for a lane."""
+        self._drop_orphans()
+        return {
+            "busy_s": self._busy_s,
+            "segments": len(self._held),
+            "waiting": sum(len(call.steps) for call in self._waiting),
+        }
+
+    async def step(self, steps: bytes, audio: Audio) -> bytes:
+        """Runs a batch.
+
+        Args:
+            steps: ``{"steps": [...], "lengths": [...]}``: `describe_step` of each, and how many
+                samples of ``audio`` are its.
+            audio: what was not sent before, of all of them, shape ``(n,)``; apart, so that Ray
+                moves it without looking at it.
+
+        Returns:
+            ``{"results": [...], "seconds": …}``, the seconds from its arrival on, so with the wait
+            for other gateways' batches; ``{"failed": why}``; or ``{"missing": [...]}``, the keys of
+            steps whose earlier audio is not here: send the batch again, these in full.
+        """
+        answer = {}
+        async for message in self._told(steps, audio):
+            answer = message
+        return dumps(answer)
+
+    async def step_telling(self, steps: bytes, audio: Audio) -> AsyncIterator[bytes]:
+        """Like `step`, with ``{"progress": …}`` of steps that want it before the answer."""
+        async for message in self._told(steps, audio):
+            yield dumps(message)
+
+    async def _told(self, steps: bytes, audio: Audio) -> AsyncIterator[dict[str, Any]]:
+        """Progress, and at the end the answer."""
+        began, told = time.perf_counter(), loads(steps)
+        if missing := [step["key"] for step in told["steps"] if not self._has(step)]:
+            yield {"missing": missing}
+            return
+        parts = np.split(audio, np.cumsum(told["lengths"])[:-1])
+        call = _Call([self._unpacked(*each) for each in zip(told["steps"], parts, strict=True)])
+        telling = {step.key: call for step in call.steps if step.progress}
+        self._calls |= telling
+        self._waiting.append(call)
+        self._fill_lanes()
+        while "progress" in (message := await call.told.get()):
+            yield message
+        for key in telling:
+            del self._calls[key]
+        yield message | {"seconds": time.perf_counter() - began}
+
+    async def forget(self, keys: list[tuple[str, int]]) -> None:
+        """The segments are over."""
+        for key in keys:
+            self._forget(SegmentKey(*key))
+
+    def _forget(self, key: SegmentKey) -> None:
+        self._held.pop(key, None)
+        self._model.forget(key)
+
+    def _drop_orphans(self) -> None:
+        oldest = time.monotonic() - KEPT_FOR_S
+        for key in [key for key, held in self._held.items() if held.used_at < oldest]:
+            self._forget(key)
+
+    def _has(self, packed: dict[str, Any]) -> bool:
+        held = self._held.get(SegmentKey(*packed["key"]))
+        return int(packed["audio_from"]) <= (len(held.audio) if held is not None else 0)
+
+    def _unpacked(self, packed: dict[str, Any], new: Audio) -> Step:
+        key = SegmentKey(*packed["key"])
+        held = self._held.get(key) or _Held(np.empty(0, np.float32), 0.0)
+        if not len(held.audio):
+            new = new.copy()  # else it would keep the whole batch's in Ray's memory
+        step = unpack_step(packed, held.audio, new)
+        longer = step.audio if len(step.audio) > len(held.audio) else held.audio
+        self._held[key] = _Held(longer, time.monotonic())
+        return step
+
+    def _tell(self, progress: Progress) -> None:
+        call = self._calls.get(progress.key)
+        if call is not None:
+            call.told.put_nowait({"progress": pack_progress(progress)})
+
+    # Lanes
+
+    def _fill_lanes(self) -> None:
+        while self._waiting and self._running < self._model.info.lanes:
+            self._running += 1
+            calls = self._merged()
+            loop = asyncio.get_running_loop()
+            loop.run_in_executor(self._lanes, self._run, calls).add_done_callback(
+                lambda done, calls=calls: self._answer(calls, done)  # type: ignore[misc]
+            )
+
+    def _merged(self) -> list[_Call]:
+        """The next micro-batch: calls with finals first, as many as fit."""
+        self._waiting.sort(key=lambda call: not call.urgent)
+        room = self._model.info.max_batch
+        calls: list[_Call] = []
+        while self._waiting and (not calls or len(self._waiting[0].steps) <= room):
+            calls.append(self._waiting.pop(0))
+            room -= len(calls[-1].steps)
+        return calls
+
+    def _run(self, calls: Sequence[_Call]) -> list[dict[str, Any]]:
+        try:
+            return self._stepped(calls)
+        except Exception as error:  # any model's any fault
+            sys.excepthook(*sys.exc_info())
+            if len(calls) == 1:
+                return [{"failed": f"the model raised {type(error).__name__}"}]
+        # One gateway's step does not take down those of the others: each has its own turn.
+        return [answer for call in calls for answer in self._run([call])]
+
+    def _stepped(self, calls: Sequence[_Call]) -> list[dict[str, Any]]:
+        began = time.perf_counter()
+        results = iter(self._model.step([step for call in calls for step in call.steps]))
+        self._busy_s += time.perf_counter() - began
+        return [{"results": [pack_result(next(results)) for _ in call.steps]} for call in calls]
+
+    def _answer(self, calls: Sequence[_Call], done: asyncio.Future[list[dict[str, Any]]]) -> None:
+        self._running -= 1
+        for call, answer in zip(calls, done.result(), strict=True):
+            call.told.put_nowait(answer)
+        self._fill_lanes()

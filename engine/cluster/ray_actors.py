@@ -1,0 +1,115 @@
+"""The only module that knows Ray: it makes actors of `ModelHost` and `Pool`, and finds them."""
+
+import math
+import os
+import socket
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from engine.cluster.host import ModelHost
+from engine.cluster.pool import Plan, Pool
+from engine.models.base import ModelUnavailableError
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+_TOKENS, _TOKEN_FILE = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"), Path.home() / ".ray/auth_token"
+if any(map(os.environ.get, _TOKENS)) or _TOKEN_FILE.exists():
+    # Ray shows its token to a cluster that it did not start only when told to.
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+try:
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+except ImportError as error:
+    raise ModelUnavailableError(
+        "--engine ray needs the extra `cluster`: pip install 'scribewire[cluster]'"
+    ) from error
+
+NAMESPACE = "scribewire"
+LOCAL = "ray"
+CALLS_AT_ONCE = 10_000
+"""Of an actor: they wait for a lane there, where they are merged."""
+
+
+class PoolActor(Pool):
+    """A `Pool` whose copies are actors of their own, found again by name after a restart."""
+
+    def __init__(self, plan: Plan) -> None:
+        prefix = f"{plan.name}-copy-"
+        names = [name for name in ray.util.list_named_actors() if name.startswith(prefix)]
+        running = {int(name.removeprefix(prefix)): ray.get_actor(name) for name in names}
+        me = ray.get_runtime_context().current_actor
+        super().__init__(plan, _start_copy, _stop, lambda: _stop(me), running)
+
+
+def _start_copy(plan: Plan, number: int) -> Any:
+    actor = ray.remote(ModelHost).options(
+        name=f"{plan.name}-copy-{number}", namespace=NAMESPACE, lifetime="detached",
+        num_cpus=plan.cpus, num_gpus=plan.gpus, max_concurrency=CALLS_AT_ONCE,
+    )  # fmt: skip
+    return actor.remote(plan.model, asdict(plan.options))
+
+
+def _stop(actor: Any) -> None:
+    ray.kill(actor)
+
+
+def connect(address: str, plan: Plan) -> None:
+    """Joins the cluster at ``address``, or starts one with room for the plan; see `RayRunner`.
+
+    Raises:
+        ModelUnavailableError: there is no such cluster.
+    """
+    try:
+        _connect(address, plan)
+    except (OSError, RayError, RuntimeError, ValueError) as error:
+        raise ModelUnavailableError(
+            f"no Ray cluster answers at {address!r} ({error}); start one with `ray start --head`"
+        ) from error
+
+
+def pool_of(plan: Plan) -> Any:
+    """The actor that owns this plan's copies, new if there is none."""
+    options = {
+        "name": plan.name, "get_if_exists": True, "lifetime": "detached", "num_cpus": 0,
+        "max_restarts": -1, "max_concurrency": CALLS_AT_ONCE,
+    }  # fmt: skip
+    return ray.remote(PoolActor).options(**options).remote(plan)
+
+
+def is_loss(error: Exception) -> bool:
+    """Whether an actor, its machine or the connection is gone, rather than its code at fault."""
+    lost = isinstance(error, RayError | ConnectionError)
+    return lost and not isinstance(error, RayTaskError)
+
+
+def _connect(address: str, plan: Plan) -> None:
+    if address == LOCAL:
+        address = os.environ.get("RAY_ADDRESS", "local")
+    # Not looked for on this machine unasked: what a dead cluster left there makes Ray wait minutes.
+    options: dict[str, Any] = {}
+    if address == "local":
+        # Else all other work on the machine goes before that of Ray's workers.
+        os.environ.setdefault("RAY_worker_niceness", "0")
+        cpus = max(os.cpu_count() or 1, math.ceil(plan.most * plan.cpus))
+        options = {"include_dashboard": False, "num_cpus": cpus}
+    elif address != "auto":
+        _check(address)
+    ray.init(address, namespace=NAMESPACE, log_to_driver=False, **options)
+
+
+def _check(address: str) -> None:
+    """Ray itself would try for a minute.
+
+    Raises:
+        OSError, ValueError: nobody listens there; it is no address.
+    """
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    with socket.create_connection((parts.hostname or "", parts.port or 10001), 5):
+        pass
+
+
+def leave() -> None:
+    """Ends the connection; a cluster that `connect` started ends with it."""
+    ray.shutdown()

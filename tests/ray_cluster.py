@@ -1,0 +1,95 @@
+"""A real Ray cluster on this machine."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[1]
+START_WITHIN_S = 60
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Its head runs in a process of its own."""
+
+    head: psutil.Process
+    port: int
+    client_port: int
+
+    @property
+    def copies(self) -> list[psutil.Process]:
+        """The processes of all copies of models."""
+        return self._actors("ModelHost")
+
+    @property
+    def pools(self) -> list[psutil.Process]:
+        """The processes of all pools."""
+        return self._actors("PoolActor")
+
+    def _actors(self, kind: str) -> list[psutil.Process]:
+        found = []
+        for process in self.head.children(recursive=True):
+            with suppress(psutil.Error, IndexError):
+                if process.cmdline()[0].startswith(f"ray::{kind}"):
+                    found.append(process)
+        return found
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Four CPUs, whatever the machine has; the environment leads to it while it lives."""
+    port, client_port = free_port(), free_port()
+    access = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", **access}
+    log = tmp_path_factory.mktemp("ray") / "head.log"
+    with log.open("wb") as file:
+        head = subprocess.Popen(
+            [
+                Path(sys.prefix) / "bin" / "ray", "start", "--head", "--block", f"--port={port}",
+                f"--ray-client-server-port={client_port}", "--num-cpus=4",
+                "--include-dashboard=false", "--node-ip-address=127.0.0.1",
+                f"--object-store-memory={128 << 20}",
+            ],
+            env=environment, cwd=ROOT, stdout=file, stderr=file, start_new_session=True,
+        )  # fmt: skip
+    try:
+        _wait_for(client_port, head, log)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in access.items():
+                patch.setenv(name, value)
+            patch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+            yield Cluster(psutil.Process(head.pid), port, client_port)
+    finally:
+        family = psutil.Process(head.pid).children(recursive=True)
+        head.kill()
+        head.wait()
+        for process in family:  # they would end by themselves, but not at once
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def _wait_for(port: int, head: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + START_WITHIN_S
+    while time.monotonic() < until and head.poll() is None:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    pytest.fail(f"the Ray cluster does not start:\n{log.read_text()}")
