@@ -21,6 +21,11 @@ class Batch:
     alone: bool
     """Whether it is one step that failed before: nobody else is taken down with it again."""
 
+    @property
+    def background(self) -> bool:
+        """Whether its sessions are; live ones and others never share a batch."""
+        return self.items[0][0].background
+
 
 class Batching:
     """Owns the list of sessions to look at, and what each copy of the model is at."""
@@ -29,8 +34,12 @@ class Batching:
         self._runner = runner
         self._stirred: dict[SpeechSession, None] = {}
         """Sessions with which something happened since they were last found not to be due."""
+        self._live = 0
+        """Sessions that are not in the background."""
         self._busy: Counter[int] = Counter()
         """Batches in flight, by copy."""
+        self._background: Counter[int] = Counter()
+        """Of these, those of background sessions."""
         self._alone: set[int] = set()
         """Copies that try a step alone."""
 
@@ -38,8 +47,13 @@ class Batching:
         """Something happened with a session: a step may be due."""
         self._stirred[session] = None
 
-    def drop(self, session: SpeechSession) -> None:
+    def enter(self, session: SpeechSession) -> None:
+        """A new session."""
+        self._live += not session.background
+
+    def leave(self, session: SpeechSession) -> None:
         """The session is over."""
+        self._live -= not session.background
         self._stirred.pop(session, None)
 
     def next(self, cadence: int) -> Batch | None:
@@ -56,13 +70,29 @@ class Batching:
                 continue
             if suspects and self._busy[copy]:
                 continue
-            return self._taken(copy, suspects[:1] or items[: self._runner.info.max_batch])
+            live = [item for item in items if not item[0].background]
+            if chosen := suspects[:1] or live or self._spare(copy, items):
+                return self._taken(copy, chosen[: self._runner.info.max_batch])
         return None
+
+    def _spare(self, copy: int, background: list[Item]) -> list[Item]:
+        """What may be taken when no live session has anything due.
+
+        It never shares a batch with live steps, which would have to wait for its long segments,
+        and while there are live sessions it leaves them a lane, where there are several.
+        """
+        if self._live and self._background[copy] >= max(1, self._runner.info.lanes - 1):
+            return []
+        return background
 
     def _due(self, cadence: int) -> dict[int, list[Item]]:
         """All that is due, most urgent first, by the copy whose it is."""
         stirred = (session for session in self._stirred if not session.over)
-        due = [(session, due) for session in stirred for due in session.stream.due(cadence)]
+        due = [
+            (session, due)
+            for session in stirred
+            for due in session.stream.due(0 if session.background else cadence)
+        ]
         self._stirred = dict.fromkeys(session for session, _ in due)
         due.sort(key=lambda item: (item[1].kind.value, -item[1].new))
         found: dict[int, list[Item]] = {}
@@ -74,14 +104,17 @@ class Batching:
     def _taken(self, copy: int, items: list[Item]) -> Batch:
         alone = bool(items[0][1].segment.failures)
         steps = [session.stream.take(due) for session, due in items]
+        batch = Batch(copy, items, steps, alone)
         self._busy[copy] += 1
+        self._background[copy] += batch.background
         if alone:
             self._alone.add(copy)
-        return Batch(copy, items, steps, alone)
+        return batch
 
     def done(self, batch: Batch) -> None:
         """A batch came back, or to nothing."""
         self._busy[batch.copy] -= 1
+        self._background[batch.copy] -= batch.background
         if batch.alone:
             self._alone.discard(batch.copy)
         for session, _ in batch.items:

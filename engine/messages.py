@@ -96,6 +96,14 @@ class Step:
     """Whether the times of the words are wanted; set for ``final`` steps only."""
     progress: bool = False
     """Whether `Progress` is wanted."""
+    prefix: str = ""
+    """Text that the answer begins with, whatever the model would say."""
+
+    def beginning_with(self, tokens: tuple[int, ...]) -> "Step":
+        """The step with at least these tokens forced; forced tokens beyond them stay."""
+        if len(self.forced) >= len(tokens):
+            return self
+        return replace(self, forced=tokens, draft=(*self.forced, *self.draft)[len(tokens) :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +165,7 @@ def describe_step(step: Step, audio_from: int) -> dict[str, Any]:
         "final": step.final,
         "words": step.words,
         "progress": step.progress,
+        "prefix": step.prefix,
     }
 
 
@@ -180,6 +189,7 @@ def unpack_step(packed: dict[str, Any], earlier: Audio, new: Audio | None = None
         final=packed["final"],
         words=packed["words"],
         progress=packed["progress"],
+        prefix=packed["prefix"],
     )
 
 

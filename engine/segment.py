@@ -41,6 +41,10 @@ class StreamOptions:
     """Whether finals tell the times of their words."""
     stream_tokens: bool = False
     """Whether unstable text grows within a step, where the model tells its progress."""
+    prefix: str = ""
+    """Text that the first segment begins with: words of it that the client knows already."""
+    background: bool = False
+    """Nobody waits for each word, as with a recording: steps of live sessions go first."""
 
     @property
     def cadence(self) -> int:
@@ -54,8 +58,13 @@ class StreamOptions:
 
     @property
     def settle(self) -> int:
-        """How old a hypothesis must be before its tokens are forced; the cold start's unit."""
-        return AUTO_CHUNK if self.chunk is None else self.chunk
+        """How old a hypothesis must be before its tokens are forced; the cold start's unit.
+
+        In the background two chunks, so that the hypothesis behind it agrees: that costs time,
+        which is not short there, and what it saves is text that the final would contradict.
+        """
+        chunk = AUTO_CHUNK if self.chunk is None else self.chunk
+        return 2 * chunk if self.background else chunk
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """A gateway session's handle on the engine."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,6 +53,8 @@ class SpeechSession:
     """No more events go out."""
     said_cadence: int = 0
     """The stretched cadence that the client was last told of; 0: none."""
+    on_progress: Callable[[], object] = lambda: None
+    """Called when audio was heard or a step came back, behind the events of it."""
 
     @property
     def received(self) -> int:
@@ -63,6 +65,16 @@ class SpeechSession:
     def unconfirmed(self) -> int:
         """Samples pushed that are neither in a final nor silence."""
         return self.stream.unconfirmed
+
+    @property
+    def background(self) -> bool:
+        """See `StreamOptions.background`."""
+        return self.stream.options.background
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing can happen before more audio comes."""
+        return self.stream.idle
 
     def push(self, pcm: Audio) -> None:
         """Appends 16 kHz samples, shape ``(n,)``."""
@@ -88,6 +100,8 @@ class SpeechSession:
             events, self.stream.events = self.stream.events, []
             self._listener.hear(events)
             self._engine.said(self, events)
+        if not self.over:
+            self.on_progress()
 
     def break_off(self) -> None:
         """Ends the session because of the exception that is being handled."""

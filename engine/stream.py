@@ -31,7 +31,7 @@ from engine.transcript import (
     SegmentFailed,
     Suppressed,
 )
-from engine.vad import VadState
+from engine.vad import FRAME, VadState
 
 CONFIRM_EVERY = ms_to_samples(1000)
 MAX_FAILURES = 3
@@ -113,6 +113,14 @@ class Stream:
         return [s.index for s in (*self._closed, *([self._cut.open] if self._cut.open else []))]
 
     @property
+    def idle(self) -> bool:
+        """Whether nothing can happen before more audio comes: all is heard, no step due or out."""
+        if self._closed or self.received - self._cut.clock >= FRAME:
+            return False
+        stepping = self._cut.open is not None and self._cut.open.stepping is not None
+        return not stepping and not self.due(0)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of audio held."""
         return self._cut.pcm.nbytes
@@ -166,7 +174,8 @@ class Stream:
     def _due_open(self, segment: Segment, cadence: int) -> Due | None:
         if segment.stepping is not None or segment.given_up:
             return None
-        if segment.speculative_end is not None:
+        # A recording is heard on before the step is back: it would nearly always be in vain.
+        if segment.speculative_end is not None and not self.options.background:
             if segment.speculation is not None:
                 return None
             return Due(StepKind.SPECULATIVE, segment, segment.speculative_end)
@@ -200,6 +209,7 @@ class Stream:
             final=whole,
             words=whole and self.options.words,
             progress=not whole and self.options.stream_tokens,
+            prefix=self.options.prefix if segment.index == 1 else "",
         )
 
     def commit(self, due: Due, result: StepResult) -> None:

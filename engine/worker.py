@@ -127,6 +127,7 @@ class Worker:
         assert id not in self._sessions
         session = SpeechSession(Stream(id, options, self._runner.info), self, listener)
         self._sessions[id] = session
+        self._batching.enter(session)
         return session
 
     def audio_arrived(self, session: SpeechSession) -> None:
@@ -146,8 +147,8 @@ class Worker:
         """Drops a session; a step in flight comes to nothing."""
         session.over = True
         self._unheard.pop(session, None)
-        self._batching.drop(session)
         if self._sessions.pop(session.stream.id, None) is not None:
+            self._batching.leave(session)
             for segment in session.stream.unfinished:
                 self._runner.forget(SegmentKey(session.stream.id, segment))
 
@@ -198,7 +199,11 @@ class Worker:
 
     def _pace(self) -> None:
         self._cadence = self._pacing.cadence(
-            sum(session.stream.speaking for session in self._sessions.values())
+            sum(
+                session.stream.speaking
+                for session in self._sessions.values()
+                if not session.background
+            )
         )
         self._say_cadence(self._cadence)
 
@@ -237,7 +242,9 @@ class Worker:
     def _commit(self, batch: Batch, results: list[StepResult], seconds: float) -> None:
         # The model's own time: on the way there and back a batch waits for the event loop.
         busy_s, self._busy_s = self._runner.busy_s - self._busy_s, self._runner.busy_s
-        self._pacing.observe(busy_s / (self._runner.copies * self.model.lanes), len(results))
+        if not batch.background:
+            lanes = self._runner.copies * self.model.lanes
+            self._pacing.observe(busy_s / lanes, len(results))
         self._observe.batch(BatchReport([due.kind for _, due in batch.items], results, seconds))
         for (session, due), result in zip(batch.items, results, strict=True):
             with Isolated(session):
@@ -252,7 +259,7 @@ class Worker:
 
     def _say_cadence(self, cadence: int) -> None:
         for session in list(self._sessions.values()):
-            if not session.stream.speaking:
+            if not session.stream.speaking or session.background:
                 continue
             wanted = session.stream.options.settle  # auto may stretch to the default unsaid
             if cadence < wanted * STRETCH_TO_SAY:

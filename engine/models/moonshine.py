@@ -33,6 +33,7 @@ from engine.messages import (
     StepResult,
 )
 from engine.models.base import ModelUnavailableError, Tell, nobody
+from engine.models.byte_pairs import BytePairs
 from engine.models.greedy import Greedy
 from engine.models.progress import Telling
 
@@ -186,6 +187,7 @@ class Moonshine:
         folder = assets()
         self._lanes = lanes or os.cpu_count() or 1
         self._vocabulary = read_vocabulary((folder / "tokenizer.bin").read_bytes())
+        self._byte_pairs = BytePairs(self._vocabulary)
         self._whole = Networks(folder, self._lanes)
         self._lane = Networks(folder, 1) if self._lanes > 1 else self._whole
         self._busy, self._lock = 0, threading.Lock()
@@ -216,6 +218,8 @@ class Moonshine:
 
     def _one(self, networks: Networks, step: Step) -> StepResult:
         began = time.perf_counter()
+        if step.prefix:  # a word begins with its space, also the first one
+            step = step.beginning_with(self._byte_pairs.encode(f" {step.prefix}"))
         audio = step.audio
         if len(audio) < SHORTEST_INPUT:
             audio = np.pad(audio, (0, SHORTEST_INPUT - len(audio)))

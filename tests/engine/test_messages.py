@@ -25,7 +25,17 @@ from engine.messages import (
 from tests.engine.scripted import INFO
 
 AUDIO = np.arange(1000, dtype=np.float32) / 1000
-STEP = Step(SegmentKey("s-1", 7), AUDIO, (1, 2), (3,), "de", "Grüße, 日本", final=True, words=True)
+STEP = Step(
+    SegmentKey("s-1", 7),
+    AUDIO,
+    (1, 2),
+    (3,),
+    "de",
+    "Grüße, 日本",
+    final=True,
+    words=True,
+    prefix="so far",
+)
 RESULT = StepResult(
     (1, 2, 3), (b" a", b"\xe6\x97", b"\xa5"), "repetition", "de", 0.25, 2, 9, 0.5, 0.125,
     words=(TimedWord("a", 80, 400), TimedWord("日", 400, 1040)),

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ from engine.models.qwen3_asr.prompt import Prompt
 TOKENS_PER_SECOND = 12.0
 """More than anybody speaks: English has 3.5 in the mean, Mandarin 5."""
 SPARE_TOKENS = 24
+HEADER_TOKENS = 16
+"""More than "language X<asr_text>" has."""
 MAX_SEGMENT_MS = 28_000
 MAX_BATCH_CPU = 4
 """On a CPU a batch is computed row by row in its attention; a larger one would only be late."""
@@ -67,8 +70,10 @@ class Qwen3ASR:
         """See `engine.models.base.SpeechModel`."""
         began = time.perf_counter()
         before = self.cost
+        self._transcriber.after_pass = None
+        headers = self._headers(batch)
         self._transcriber.after_pass = self._telling(batch)
-        done = self._transcriber.step([self._request(step) for step in batch])
+        done = self._transcriber.step(list(map(self._request, batch, headers)))
         seconds = time.perf_counter() - began
         spent, share = self.cost.since(before), 1 / len(batch)
         results = []
@@ -104,18 +109,28 @@ class Qwen3ASR:
 
         return after_pass
 
-    def _request(self, step: Step) -> Request:
+    def _headers(self, batch: Sequence[Step]) -> list[tuple[int, ...]]:
+        """How each answer must begin, before its text; empty: the model is free to say."""
+        headers = [self._prompt.header(step.language) if step.language else () for step in batch]
+        # A prefix is text, and text has a language before it: the model is asked for that first.
+        asked = [i for i, step in enumerate(batch) if step.prefix and not step.language]
+        if asked:
+            requests = [self._request(replace(batch[i], prefix=""), ()) for i in asked]
+            requests = [replace(request, budget=HEADER_TOKENS) for request in requests]
+            for i, answer in zip(asked, self._transcriber.step(requests), strict=True):
+                headers[i] = self._prompt.header_of(answer.tokens)
+        return headers
+
+    def _request(self, step: Step, header: tuple[int, ...]) -> Request:
         head, tail = self._prompt.around(step.context)
-        forced = step.forced
-        draft = step.draft
-        header = self._prompt.header(step.language) if step.language else ()
-        if len(forced) < len(header):
-            draft = (*forced, *draft)[len(header) :]
-            forced = header
+        # What says nothing about its language has heard no speech, so no prefix of it either.
+        prefix = self._prompt.text(step.prefix) if step.prefix and header else ()
+        step = step.beginning_with(header + prefix)
         budget = token_budget(len(step.audio), TOKENS_PER_SECOND, SPARE_TOKENS)
         return Request(
-            step.key, step.audio, head, tail, forced, draft, len(header) + budget, self._ends
-        )
+            step.key, step.audio, head, tail, step.forced, step.draft,
+            len(header) + budget, self._ends,
+        )  # fmt: skip
 
     @property
     def cost(self) -> Cost:

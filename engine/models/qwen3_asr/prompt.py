@@ -42,8 +42,7 @@ class Prompt:
 
     def _around(self, context: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Tokens before the audio and behind it, from the checkpoint's own chat template."""
-        for token in self._special:
-            context = context.replace(token, " ")  # a user's text must not end the system's turn
+        context = self._harmless(context)
         conversation = [
             {"role": "system", "content": [{"type": "text", "text": context}]},
             {"role": "user", "content": [{"type": "audio", "audio": ""}]},
@@ -60,6 +59,20 @@ class Prompt:
     def _header(self, language: str) -> tuple[int, ...]:
         """The beginning of an answer in a language, given as code."""
         return self._tokens(f"language {self.languages[language]}{_MARKER}")
+
+    def header_of(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """The header that an answer begins with; empty: it has none."""
+        return tuple(tokens[: tokens.index(self._marker) + 1]) if self._marker in tokens else ()
+
+    def text(self, text: str) -> tuple[int, ...]:
+        """Text of an answer, behind its header."""
+        return self._tokens(self._harmless(text))
+
+    def _harmless(self, text: str) -> str:
+        """A user's text without markers: it must not end a turn of the conversation."""
+        for token in self._special:
+            text = text.replace(token, " ")
+        return text
 
     def _tokens(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -135,3 +135,25 @@ class DyingAtOnceModel(OneWordASecondModel):
 
     def __init__(self) -> None:
         os._exit(3)
+
+
+class HeldModel(OneWordASecondModel):
+    """Computes a batch when it is permitted to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[Sequence[Step]] = []
+        self.waiting = 0
+        """Batches that have begun and are not permitted yet."""
+        self._permits = threading.Semaphore(0)
+
+    def permit(self, batches: int) -> None:
+        """Lets so many more batches through."""
+        self._permits.release(batches)
+
+    def step(self, batch: Sequence[Step]) -> list[StepResult]:
+        self.taken.append(batch)
+        self.waiting += 1
+        assert self._permits.acquire(timeout=30)
+        self.waiting -= 1
+        return super().step(batch)
