@@ -23,7 +23,7 @@ soak: $(VENV)/.installed-dev  ## two hours of speech through one session with th
 
 system:  ## Debian packages that a bare machine lacks (run as root)
 	apt-get update -q
-	apt-get install -y -q python3 python3-venv make libportaudio2 chromium npm espeak-ng openssl
+	apt-get install -y -q python3 python3-venv make libportaudio2 chromium npm espeak-ng openssl curl
 
 clean:
 	rm -rf $(VENV) build dist

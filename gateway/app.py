@@ -22,6 +22,7 @@ from gateway.http.answers import error_response
 from gateway.http.health import health_routes
 from gateway.http.security_headers import SecurityHeaders
 from gateway.http.tokens import token_routes
+from gateway.http.transcriptions import transcription_routes
 from gateway.metrics import Metrics
 from gateway.registry import Registry
 from gateway.settings import Settings
@@ -88,6 +89,7 @@ def create_app(
             Route("/v1/stream", would_open),
             *health_routes(worker, registry, metrics),
             *token_routes(guard, worker, settings),
+            *transcription_routes(worker, registry, settings, metrics, guard),
             Mount("/static", StaticFiles(directory=str(page))),
             WebSocketRoute("/{path:path}", nowhere),
         ],

@@ -18,6 +18,7 @@
     * `AudioBacklog`: audio came faster than it can be taken
     * `IdleTimeout`: nothing came for too long
     * `MaxDuration`: the session reached its longest duration
+    * `TooLarge`: a file that is larger or longer than allowed
     * `EngineFailed`: the engine fails on this audio
 
   * conditions that end the session, reconnecting helps:
@@ -215,6 +216,16 @@ class MaxDuration(GatewayError):
     http_status = 400
     retryable = False
     default_message = "The session reached its longest duration: open a new one to go on."
+
+
+class TooLarge(GatewayError):
+    """A file is larger or longer than allowed."""
+
+    code = "too_large"
+    close_code = 4513
+    http_status = 413
+    retryable = False
+    default_message = "The file is too large: send it in parts."
 
 
 class SlowConsumer(GatewayError):

@@ -59,6 +59,10 @@ class Metrics:
             "scribewire_suppressed", "Texts withdrawn or never shown, by reason", ["reason"],
             registry=registry,
         )  # fmt: skip
+        self.uploads = Counter(
+            "scribewire_uploads", "Uploaded files, by outcome: done, gone or an error's code",
+            ["outcome"], registry=registry,
+        )  # fmt: skip
         self.lag = Histogram(
             "scribewire_partial_lag_seconds", "Audio received but not in the partial just made",
             registry=registry, buckets=LATENCY_BUCKETS,

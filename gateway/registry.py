@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import time
+from typing import Protocol
 
-from gateway.connection import Connection
 from gateway.errors import ShuttingDown, TooManySessions
 from gateway.metrics import Metrics
 from gateway.settings import Settings
@@ -13,13 +13,29 @@ RETRY_AFTER_MS = 5000
 CHECK_EVERY_S = 1.0
 
 
+class Served(Protocol):
+    """What has a session: a connection, an upload."""
+
+    async def run(self) -> None:
+        """Until it is over."""
+        ...
+
+    def check_deadlines(self, now: float) -> None:
+        """Ends what lasts too long; ``now`` is `time.monotonic`'s."""
+        ...
+
+    def drain(self) -> None:
+        """Ends soon."""
+        ...
+
+
 class Registry:
     """Owns the connections."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
         self.draining = False
-        self._connections: set[Connection] = set()
+        self._connections: set[Served] = set()
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -35,7 +51,7 @@ class Registry:
             self._metrics.limited.labels("max_sessions").inc()
             raise TooManySessions(retry_after_ms=RETRY_AFTER_MS)
 
-    async def serve(self, connection: Connection) -> None:
+    async def serve(self, connection: Served) -> None:
         """Runs an accepted connection to its end."""
         self._connections.add(connection)
         self._empty.clear()

@@ -98,6 +98,13 @@ class Settings(BaseSettings):
     max_session_s: float = Field(43_200.0, gt=0, allow_inf_nan=False)
     """Seconds after which a session ends: max_duration."""
 
+    max_uploads: int = Field(16, ge=1)
+    """Uploaded files at a time; further ones are refused with 429. Each may wait on the disk."""
+    max_upload_bytes: int = Field(1_073_741_824, ge=65_536)
+    """Bytes of an upload; a larger one is refused with 413."""
+    max_upload_s: float = Field(14_400.0, gt=0, allow_inf_nan=False)
+    """Seconds of audio in an upload; a longer one is refused with 413."""
+
     outbox_events: int = Field(256, ge=16)
     """Messages that may wait for a slow reader; partials of a segment count once."""
     outbox_bytes: int = Field(1_048_576, ge=65_536)

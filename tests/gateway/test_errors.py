@@ -22,6 +22,7 @@ CODES = [
     "audio_backlog",
     "idle_timeout",
     "max_duration",
+    "too_large",
     "slow_consumer",
     "engine_failed",
     "shutting_down",
@@ -49,7 +50,7 @@ def test_the_close_code_says_whether_to_reconnect(error: type[GatewayError]) -> 
 
 @pytest.mark.parametrize("error", ALL)
 def test_the_http_status_is_one_of_those_that_the_protocol_lists(error: type[GatewayError]) -> None:
-    assert error.http_status in (400, 401, 403, 404, 429, 503)
+    assert error.http_status in (400, 401, 403, 404, 413, 429, 503)
 
 
 @pytest.mark.parametrize(
