@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from engine.messages import SAMPLE_RATE
+from engine.messages import SAMPLE_RATE, Audio
 from engine.segment import StreamOptions
 from engine.speech_session import SpeechSession
 from engine.transcript import CloseReason, Event, Final, Partial, Suppressed
@@ -19,6 +20,7 @@ from gateway.errors import (
     GatewayError,
     IdleTimeout,
     Internal,
+    InvalidAudio,
     MaxDuration,
     QuotaExceeded,
     ShuttingDown,
@@ -30,9 +32,10 @@ from gateway.metrics import Metrics
 from gateway.outbox import Outbox
 from gateway.session import Session
 from gateway.settings import Settings
+from gateway.stream_decoder import StreamDecoder
 from gateway.wire.codec import Closing, Codec, Frame
-from gateway.wire.messages import AudioFrame, Configure, Done, ErrorMessage, Outgoing, Reply
-from gateway.wire.options import SessionOptions, parse_options
+from gateway.wire.messages import AudioFrame, Configure, Done, ErrorMessage, Outgoing, Reply, Stop
+from gateway.wire.options import IN_CONTAINERS, SessionOptions, parse_options
 
 SLICE_BYTES = 65_536
 """Audio is decoded so much at a time: a whole large frame would hold the event loop too long."""
@@ -85,6 +88,8 @@ class Connection:
             open_speech=self._open_speech,
         )
         self._speech: SpeechSession | None = None
+        self._container: StreamDecoder | None = None
+        """Of audio that comes as a recording."""
         self._outbox = Outbox(settings.outbox_events, settings.outbox_bytes)
         self._opened_at = self._heard_at = time.monotonic()
         most = settings.max_messages_per_s
@@ -114,6 +119,8 @@ class Connection:
         finally:
             if self._speech is not None:
                 self._speech.discard()
+            if self._container is not None:
+                self._container.close()
             for task in (reader, writer):
                 task.cancel()
             results = await asyncio.gather(reader, writer, return_exceptions=True)
@@ -163,6 +170,9 @@ class Connection:
             for each in parsed:
                 if isinstance(each, AudioFrame):
                     await self._hear(each.pcm)
+                elif isinstance(each, Stop) and self._container is not None:
+                    await self._hear_all(self._container.flush())
+                    self._put(self._session.receive(each))
                 elif isinstance(each, Reply):
                     self._put([each])
                 else:
@@ -175,7 +185,25 @@ class Connection:
             log.exception("message_failed", session=self._session.id)
             self.fail(Internal())
 
-    async def _hear(self, pcm: bytes) -> None:
+    async def _hear(self, data: bytes) -> None:
+        if self._session.options.encoding not in IN_CONTAINERS:
+            await self._hear_pcm(data)
+            return
+        if self._container is None:
+            self._container = StreamDecoder()
+        await self._hear_all(self._container.decode(data))
+
+    async def _hear_all(self, pieces: AsyncGenerator[Audio, None]) -> None:
+        async with aclosing(pieces):
+            try:
+                async for piece in pieces:
+                    await self._hear_pcm(piece.tobytes())
+                    if self._outbox.closed or self._session.ended_by is not None:
+                        return  # nobody knows how much more there is in it
+            except InvalidAudio as error:  # what follows would not be understood either
+                self._end(error, "stop")
+
+    async def _hear_pcm(self, pcm: bytes) -> None:
         before = self._session.audio_s
         self._session.check_audio(pcm)
         for at in range(0, len(pcm), SLICE_BYTES):

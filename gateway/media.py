@@ -85,7 +85,7 @@ def decode_media(
     """
     import av  # loads 60 libraries: only where somebody sends a container
 
-    options = {"enable_drefs": "0"} if container == "mov" else {}
+    options = {"enable_drefs": "0"} if container == "mov" else {}  # no other files
     try:
         source: Any = av.open(
             file, "r", format=container, options=options | (_PROMPT if prompt else {}),

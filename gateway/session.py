@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from engine import transcript as heard
-from engine.messages import Audio, ModelInfo, samples_to_ms
+from engine.messages import SAMPLE_RATE, Audio, ModelInfo, samples_to_ms
 from engine.segment import StreamOptions
 from gateway.audio import PcmDecoder
 from gateway.errors import (
@@ -38,7 +38,7 @@ from gateway.wire.messages import (
     Suppressed,
     UtteranceEnded,
 )
-from gateway.wire.options import SessionOptions, parse_options, update_options
+from gateway.wire.options import IN_CONTAINERS, SessionOptions, parse_options, update_options
 from gateway.wire.stream_options import to_stream_options
 
 
@@ -97,7 +97,7 @@ class Session:
         self._open_speech = open_speech
         self._speech: Speech | None = None
         self._stream_options = to_stream_options(options, model)
-        self._decoder = PcmDecoder(options.encoding, options.sample_rate, options.channels)
+        self._decoder = _decoder(options)
         self._stopped = False
         """Whether the client said so; what ends it otherwise the client cannot know yet."""
         self.ended_by: heard.CloseReason | None = None
@@ -183,7 +183,7 @@ class Session:
         if self._speech is not None:
             self._speech.update(stream_options)
         else:
-            self._decoder = PcmDecoder(options.encoding, options.sample_rate, options.channels)
+            self._decoder = _decoder(options)
         return self.ready()
 
     def _engine(self) -> Speech:
@@ -202,7 +202,7 @@ class Session:
     @property
     def audio_s(self) -> float:
         """Seconds of audio received."""
-        return self._decoder.samples_in / self.options.sample_rate
+        return self._decoder.samples_in / self._decoder.sample_rate
 
     # What the engine says
 
@@ -227,8 +227,8 @@ class Session:
                 return Suppressed(segment, reason, samples_to_ms(start), samples_to_ms(end))
             case heard.Confirmed(upto):
                 # The resampler's tail may round up to a sample that the client never sent.
-                samples = self._decoder.to_client_samples(upto)
-                return Confirmed(min(samples, self._decoder.samples_in))
+                samples = min(self._decoder.to_client_samples(upto), self._decoder.samples_in)
+                return Confirmed(samples * self.options.sample_rate // self._decoder.sample_rate)
             case heard.Overloaded(cadence_ms):
                 return Notice(
                     "overloaded",
@@ -272,6 +272,12 @@ class Session:
             words=None if event.words is None else tuple(word._asdict() for word in event.words),
             id=event.id,
         )
+
+
+def _decoder(options: SessionOptions) -> PcmDecoder:
+    if options.encoding in IN_CONTAINERS:  # whoever takes it apart gives what is in it
+        return PcmDecoder("pcm_f32le", SAMPLE_RATE, 1)
+    return PcmDecoder(options.encoding, options.sample_rate, options.channels)
 
 
 def _reconfigure(

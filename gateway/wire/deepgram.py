@@ -35,6 +35,7 @@ from gateway.wire.messages import (
     Stop,
     UtteranceEnded,
 )
+from gateway.wire.options import IN_CONTAINERS
 from gateway.wire.strict_json import dump_json, parse_json
 
 TIMEOUT_S = 10.0
@@ -60,7 +61,10 @@ class DeepgramCodec:
         self._request_id = str(uuid.UUID(hex=host.session))
         self._model_uuid = str(uuid.uuid5(uuid.NAMESPACE_URL, host.model.name))
         options = listening.options
-        self._frame_bytes = frame_bytes(options["encoding"], options["channels"])
+        encoding = options["encoding"]
+        self._frame_bytes = (
+            1 if encoding in IN_CONTAINERS else frame_bytes(encoding, options["channels"])
+        )
         self._rest = b""
         """Part of a sample: what comes is a stream of bytes, wherever it is parted."""
         self._hash = hashlib.sha256()

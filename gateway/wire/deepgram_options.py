@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.messages import ModelInfo
+from engine.messages import SAMPLE_RATE, ModelInfo
 from gateway.errors import InvalidOption, Unsupported, quoted
 from gateway.wire.languages import known_language
-from gateway.wire.options import Encoding, Flag, Rule, Whole, rule_of
+from gateway.wire.options import IN_CONTAINERS, Encoding, Flag, Rule, Whole, rule_of
 
 INTERIM_MS = 1000
 """Audio between two interim results: the vendor's pace."""
@@ -24,8 +24,11 @@ ENCODINGS: Mapping[str, Encoding] = {
     "linear32": "pcm_f32le",
     "mulaw": "mulaw",
     "alaw": "alaw",
+    "opus": "opus",  # in Ogg, or in WebM as browsers record it
+    "ogg-opus": "opus",
+    "flac": "container",
 }
-UNDECODABLE = ("flac", "amr-nb", "amr-wb", "opus", "ogg-opus", "speex", "g729")
+UNDECODABLE = ("amr-nb", "amr-wb", "speex", "g729")
 """Known to the vendor only."""
 
 _TAKEN = (
@@ -80,9 +83,11 @@ def read_query(query: Sequence[tuple[str, str]], model: ModelInfo) -> Listening:
             raise InvalidOption(f"{name} is given more than once.", param=name)
         given[name] = value
     interim = _chosen(given, "interim_results", Flag(), False)
+    encoding = _encoding(given.get("encoding"))
     options = {
-        "encoding": _encoding(given.get("encoding")),
-        "sample_rate": _sample_rate(given),
+        "encoding": encoding,
+        # Nobody asks a container for it; but where it is given, it must be one.
+        "sample_rate": _sample_rate(given, SAMPLE_RATE if encoding in IN_CONTAINERS else None),
         "channels": _chosen(given, "channels", rule_of("channels"), 1),
         "language": _language(given.get("language"), model),
         "context": context_of([v for n, v in query if n in ("keyterm", "keywords")]),
@@ -131,12 +136,10 @@ def _refuse_unavailable(name: str, value: str) -> None:
 
 
 def _encoding(name: str | None) -> Encoding:
-    known = ", ".join(ENCODINGS)
+    """Without a name audio comes in a container, which says itself what is in it."""
     if name is None:
-        raise Unsupported(
-            f"encoding must be given, as audio in a container is not decoded: {known}.",
-            param="encoding",
-        )
+        return "container"
+    known = ", ".join(ENCODINGS)
     if name in UNDECODABLE:
         raise Unsupported(f"encoding {name} is not decoded: send {known}.", param="encoding")
     if name not in ENCODINGS:
@@ -146,10 +149,12 @@ def _encoding(name: str | None) -> Encoding:
     return ENCODINGS[name]
 
 
-def _sample_rate(given: Mapping[str, str]) -> int:
-    if "sample_rate" not in given:
-        raise InvalidOption("sample_rate must be given with encoding.", param="sample_rate")
-    rate: int = _chosen(given, "sample_rate", rule_of("sample_rate"), None)
+def _sample_rate(given: Mapping[str, str], default: int | None) -> int:
+    if default is None and "sample_rate" not in given:
+        raise InvalidOption(
+            f"sample_rate must be given with encoding {given['encoding']}.", param="sample_rate"
+        )
+    rate: int = _chosen(given, "sample_rate", rule_of("sample_rate"), default)
     return rate
 
 

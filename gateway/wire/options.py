@@ -5,16 +5,19 @@ every option. One table of rules feeds parsing, the model's own validation and t
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from gateway.errors import InvalidOption, Unsupported, quoted
 
-Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]
+Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw", "opus", "container"]
+IN_CONTAINERS: Set[Encoding] = {"opus", "container"}
+"""Recordings that say themselves what they are: see `gateway.media`. The first is the name for
+what browsers record."""
 
 MIN_SEGMENT_MS = 5000
 SETTABLE_LATER = frozenset({"language", "context", "endpoint_ms", "partials"})
@@ -155,7 +158,7 @@ class Language:
 
 _RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        "encoding": Choice(("pcm_s16le", "pcm_f32le", "mulaw", "alaw")),
+        "encoding": Choice(get_args(Encoding)),
         "sample_rate": Whole(8000, 96_000, " Hz"),
         "channels": Whole(1, 2),
         "language": Language(64),
@@ -269,9 +272,5 @@ def _merged(
 def _refuse_unavailable(name: str, value: object) -> None:
     if name in _RESUMING:
         raise Unsupported(f"{name} is not available: sessions cannot be resumed; open a new one.")
-    if name == "encoding" and value == "opus":
-        raise Unsupported(
-            "encoding opus is not available: send pcm_s16le, pcm_f32le, mulaw or alaw."
-        )
     if name == "format":
         raise InvalidOption("format is chosen when connecting, by ?format= or a subprotocol.")

@@ -121,7 +121,7 @@ class TestRefusals:
             ("format=xml", "invalid_option", "format must be one of json, msgpack"),
             ("format=json&format=msgpack", "invalid_option", "format is given 2 times"),
             ("language=de", "invalid_option", "en (English)"),
-            ("encoding=opus", "unsupported", "encoding opus is not available"),
+            ("encoding=speex", "invalid_option", "encoding must be one of pcm_s16le"),
             ("words=true", "unsupported", "words is not available"),
             ("session=a&resume=b", "unsupported", "session is not available"),
         ],

@@ -194,7 +194,8 @@ def test_no_value_whatever_breaks_an_option(name: str, value: object) -> None:
         ({"partials": []}, "partials must be true or false, got a list."),
         (
             {"encoding": "mp3"},
-            'encoding must be one of pcm_s16le, pcm_f32le, mulaw, alaw, got "mp3".',
+            "encoding must be one of pcm_s16le, pcm_f32le, mulaw, alaw, opus, container, "
+            'got "mp3".',
         ),
     ],
 )
@@ -217,7 +218,6 @@ def test_format_belongs_to_the_connection() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("encoding", "opus"),
         ("session", "s"),
         ("resume", "r"),
         ("epoch", "1"),
