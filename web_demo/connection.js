@@ -1,5 +1,6 @@
 /** One WebSocket to the gateway, from its opening to its end; it never reconnects. */
 
+import { OpusStream } from "./opus.js";
 import { parse } from "./protocol.js";
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -10,7 +11,7 @@ const HEARTBEAT_MS = 15_000; // browsers have no WebSocket ping of their own
  * @property {() => void} opened
  * @property {(message: any) => void} said
  * @property {(code: number, reason: string | null) => void} ended once; the reason is set where the
- *   connection was given up here: `connect_timeout`, `connection_lost`
+ *   connection was given up here: `connect_timeout`, `connection_lost`, `opus_failed`
  */
 
 export class Connection {
@@ -21,14 +22,22 @@ export class Connection {
   #pingedAt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
+  /** @type {OpusStream | null} */
+  #opus = null;
+  #compression = 1;
 
   /**
    * @param {URL} url
    * @param {string[]} protocols
    * @param {Listener} listener
+   * @param {number | null} [opusRate] audio is sent as Opus; Hz of the samples
    */
-  constructor(url, protocols, listener) {
+  constructor(url, protocols, listener, opusRate = null) {
     this.#listener = listener;
+    if (opusRate !== null) {
+      this.#opus = new OpusStream(opusRate, (page) => this.#sendBytes(page), () => this.#giveUp("opus_failed"));
+      this.#compression = this.#opus.compression;
+    }
     this.#socket = new WebSocket(url, protocols);
     this.#socket.addEventListener("open", () => this.#onOpen());
     this.#socket.addEventListener("message", ({ data }) => this.#onMessage(data));
@@ -40,14 +49,21 @@ export class Connection {
     return !this.#ended && this.#socket.readyState === WebSocket.OPEN;
   }
 
-  /** Bytes that the network has not taken yet. */
+  /** Bytes of samples that the network has not taken yet. */
   get buffered() {
-    return this.#socket.bufferedAmount;
+    return this.#socket.bufferedAmount * this.#compression;
   }
 
   /** @param {Int16Array<ArrayBuffer>} samples */
   sendAudio(samples) {
-    if (this.open) this.#socket.send(samples);
+    if (this.#opus === null) this.#sendBytes(samples);
+    else if (!this.#ended) this.#opus.encode(samples);
+  }
+
+  /** Asks for the last words, behind all audio. */
+  async sendStop() {
+    await this.#opus?.end();
+    this.send({ type: "stop" });
   }
 
   /** @param {Record<string, unknown>} message */
@@ -58,8 +74,14 @@ export class Connection {
   /** Ends it without a word to the listener. */
   close() {
     this.#ended = true;
+    this.#opus?.close();
     clearTimeout(this.#timer);
     this.#socket.close(1000);
+  }
+
+  /** @param {BufferSource & ArrayBufferView<ArrayBuffer>} bytes */
+  #sendBytes(bytes) {
+    if (this.open) this.#socket.send(bytes);
   }
 
   #onOpen() {
@@ -102,6 +124,7 @@ export class Connection {
   #end(code, reason) {
     if (this.#ended) return;
     this.#ended = true;
+    this.#opus?.close();
     clearTimeout(this.#timer);
     this.#listener.ended(code, reason);
   }

@@ -1,8 +1,10 @@
 /** The settings popover: kept in this browser, overruled by the page's own address. */
 
+import { hasOpus } from "./opus.js";
+
 const KEY = "scribewire.settings";
 /** @type {Record<string, string>} */
-const DEFAULTS = { chunk_ms: "auto", language: "", endpoint_ms: "600", context: "" };
+const DEFAULTS = { chunk_ms: "auto", language: "", endpoint_ms: "600", context: "", encoding: "pcm_s16le" };
 /** Session options that only the address may carry, e.g. `/?vad_threshold=0.3`. */
 const ADDRESS_ONLY = ["max_segment_ms", "vad_threshold", "vad_padding_ms", "rollback_tokens", "cold_chunks"];
 /** What takes effect in a running session; the rest from the next one on. */
@@ -19,6 +21,7 @@ export class Settings extends EventTarget {
     this.#form = form;
     const values = { ...DEFAULTS, ...this.#stored(), ...this.#address };
     for (const name of Object.keys(DEFAULTS)) this.#control(name).value = String(values[name]);
+    /** @type {HTMLInputElement} */ (form.querySelector('[value="opus"]')).disabled = !hasOpus();
     this.#showPause();
     form.addEventListener("input", () => this.#showPause());
     form.addEventListener("change", ({ target }) => this.#onChange(/** @type {HTMLInputElement} */ (target).name));
@@ -28,10 +31,11 @@ export class Settings extends EventTarget {
   /** @returns {Record<string, any>} session options */
   get options() {
     const fromAddress = Object.entries(this.#address).filter(([name]) => ADDRESS_ONLY.includes(name));
-    const { language, context, chunk_ms, endpoint_ms } = this.#values();
+    const { language, context, chunk_ms, endpoint_ms, encoding } = this.#values();
     return {
       ...Object.fromEntries(fromAddress),
       chunk_ms,
+      encoding,
       endpoint_ms: Number(endpoint_ms),
       ...(language && { language }),
       ...(context && { context }),
