@@ -12,12 +12,11 @@ class PcmBuffer:
     what is still held moves to one of twice the size needed. So `read` need not copy.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, start: int = 0) -> None:
         self._samples = np.empty(SAMPLE_RATE, np.float32)
         self._first = 0
         """Index in the array of the sample at `start`."""
-        self.start = 0
-        self.end = 0
+        self.start = self.end = start
 
     def append(self, pcm: Audio) -> None:
         """Adds samples, shape ``(n,)``, at `end`."""

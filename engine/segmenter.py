@@ -7,12 +7,15 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from engine.checkpoint import Checkpoint, OpenSegment
 from engine.endpoint import Endpointer
 from engine.messages import Audio
 from engine.pcm import PcmBuffer, quietest_point
 from engine.segment import Segment, StreamOptions
 from engine.transcript import CloseReason, SpeechEnded, SpeechStarted, UtteranceEnded
-from engine.vad import FRAME
+from engine.vad import FRAME, VadState
 
 SPECULATE_AFTER = 4 * FRAME
 """Silence after which a final is begun; also the silence that a segment keeps at its end.
@@ -22,6 +25,8 @@ below (0.083 → 0.25 at 96 ms on one of them); a tenth more finals are begun in
 """
 FRAMES_AT_ONCE = 8
 """Frames of one stream in a pass of the detector: more would let a fast sender delay the others."""
+
+NOTHING: Audio = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +41,10 @@ class Mark:
 class Segmenter:
     """Owns the audio and the open segment; closed ones gather in `closed` for the owner."""
 
-    def __init__(self, options: StreamOptions) -> None:
+    def __init__(self, options: StreamOptions, start: int = 0) -> None:
         self.options = options
-        self.pcm = PcmBuffer()
+        self.pcm = PcmBuffer(start)
+        self.vad = VadState()
         self.open: Segment | None = None
         self.closed: list[Segment] = []
         self.events: list[SpeechStarted | SpeechEnded | UtteranceEnded] = []
@@ -46,9 +52,11 @@ class Segmenter:
         """A stop or drain was reached: nothing follows."""
         self.segments = 0
         """How many were begun."""
-        self._ear = Endpointer(options.vad_threshold)
+        self.finalizes = 0
+        """How many were reached."""
+        self._ear = Endpointer(options.vad_threshold, clock=start)
         self._marks: deque[Mark] = deque()
-        self._floor = 0
+        self._floor = start
         """No segment begins before: the end of the last one."""
         self._rested_from: int | None = None
         """Where the silence began for which the ear went to rest; None: it never did."""
@@ -76,12 +84,64 @@ class Segmenter:
 
         A stop or drain is the last: what is marked after it has no effect.
         """
+        if self.pcm.end < self.clock:
+            self._rewind(self.pcm.end)
         self._marks.append(Mark(self.pcm.end, reason, id))
 
     @property
     def waiting(self) -> bool:
         """Whether there is a frame to hear, or a mark to reach."""
         return bool(self._marks) or self.pcm.end - self.clock >= FRAME
+
+    def _rewind(self, clock: int) -> None:
+        """A checkpoint's audio came only in part: what was known of the rest is forgotten."""
+        self._ear, self.vad = Endpointer(self.options.vad_threshold, clock), VadState()
+        segment = self.open
+        if segment is not None and segment.start < clock:
+            segment.speech_end = min(segment.speech_end, clock)
+            self._ear.speaking = True
+        elif segment is not None:
+            self.open, self.segments = None, self.segments - 1
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The state now; None: too much is pending."""
+        ear, segment = self._ear, self.open
+        if segment is None:
+            pending = ear.quiet_since < ear.clock or ear.clock < self._floor
+        else:
+            # What is behind a cut for length is known from frames that a checkpoint does not hold.
+            early = ear.clock - segment.start <= self.options.max_segment // 2
+            pending = ear.silence_start is not None or not early
+        if pending:
+            return None
+        return Checkpoint(
+            vad=self.vad.tobytes(),
+            at=ear.clock,
+            start=self.quiet_upto if segment is None else segment.start,
+            floor=self._floor,
+            speaking=ear.speaking,
+            silence_start=ear.silence_start,
+            segments=self.segments,
+            finalizes=self.finalizes,
+            open=None
+            if segment is None
+            else OpenSegment(segment.start, segment.speech_end, segment.voiced),
+        )
+
+    @classmethod
+    def resumed(cls, options: StreamOptions, checkpoint: Checkpoint, start: int) -> "Segmenter":
+        """Goes on from a checkpoint; its audio will come from ``start`` on."""
+        it = cls(options, start)
+        it.vad, it._floor = VadState.frombytes(checkpoint.vad), checkpoint.floor
+        it.segments, it.finalizes = checkpoint.segments, checkpoint.finalizes
+        it._ear = Endpointer(
+            options.vad_threshold, checkpoint.at, checkpoint.speaking,
+            silence_start=checkpoint.silence_start,
+        )  # fmt: skip
+        if checkpoint.open is not None:
+            it.open = Segment(it.segments, checkpoint.open.start, checkpoint.open.speech_end)
+            it.open.voiced = checkpoint.open.voiced
+        return it
 
     def frames(self) -> Audio:
         """The next frames for the detector in one stretch; empty: wait for audio.
@@ -93,10 +153,10 @@ class Segmenter:
             self._reach(self._marks.popleft())
         clock = self.clock
         limit = self._marks[0].at if self._marks else self.pcm.end
-        new = 0 if self.ended else limit - clock
+        new = 0 if self.ended else max(0, limit - clock)
         if new >= FRAME or not self._marks:
             new = min(new // FRAME, FRAMES_AT_ONCE) * FRAME
-        return self.pcm.read(clock, clock + new)
+        return self.pcm.read(clock, clock + new) if new else NOTHING
 
     def hear(self, probabilities: Sequence[float], samples: int) -> None:
         """Takes the detector's verdicts on the ``samples`` samples of `frames`."""
@@ -167,7 +227,8 @@ class Segmenter:
             self._close(segment, segment.speculative_end or self.clock, mark.reason, mark.id)
         elif mark.reason == "finalize":
             self._close(self._silent(), self.clock, mark.reason, mark.id)
-        self._floor = self.clock
+        self._floor = max(self._floor, self.clock)
+        self.finalizes += mark.reason == "finalize"
         self.ended = mark.reason in ("stop", "drain")
 
     def _silent(self) -> Segment:

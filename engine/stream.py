@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
+from engine.checkpoint import Checkpoint
 from engine.guards import low_evidence
 from engine.messages import (
     Audio,
@@ -34,6 +35,7 @@ from engine.transcript import (
 from engine.vad import FRAME, VadState
 
 CONFIRM_EVERY = ms_to_samples(1000)
+"""Of silence; behind speech, as soon as can be."""
 MAX_FAILURES = 3
 
 
@@ -44,20 +46,42 @@ class Stream:
     ``due``/``take``/``commit``/``fail`` are the worker's; what is to be said gathers in `events`.
     """
 
-    def __init__(self, id: str, options: StreamOptions, model: ModelInfo) -> None:
+    def __init__(
+        self, id: str, options: StreamOptions, model: ModelInfo, cut: Segmenter | None = None
+    ) -> None:
         self.id = id
-        self.vad = VadState()
         self.events: list[Event] = []
         self._model = model
-        self._cut = Segmenter(options)
+        self._cut = cut or Segmenter(options)
         self._closed: deque[Segment] = deque()
         """Segments whose finals are still to come, oldest first."""
         self._results: dict[int, StepResult | None] = {}
         """Finals that are ready but whose turn has not come; None: there is no result to have."""
-        self._confirmed = 0
-        self._text_tail = ""
-        """The last characters of the transcript so far."""
+        self._confirmed = (self._cut.pcm.start, self._cut.segments)
+        """Of the last checkpoint that was passed on: its start, and how many were closed."""
+        self._checkpoints: deque[Checkpoint] = deque()
+        """Taken, and not yet passed on: finals are missing before them. Oldest first."""
+        self._checked, self._checked_at = (self._cut.segments, False), self._cut.clock
+        """Of the last one taken: segments closed, whether at the end; and where."""
+        self._said = 0
+        """Segments whose finals were said."""
+        self._tail = ""
+        """The last character of the transcript so far."""
         self._said_all = False
+
+    @classmethod
+    def resumed(
+        cls, id: str, options: StreamOptions, model: ModelInfo, checkpoint: Checkpoint, start: int
+    ) -> "Stream":
+        """Goes on from another stream's checkpoint.
+
+        Args:
+            start: the sample from which on audio will be pushed; at most ``checkpoint.start``.
+        """
+        assert start <= checkpoint.start
+        stream = cls(id, options, model, Segmenter.resumed(options, checkpoint, start))
+        stream._said, stream._tail = checkpoint.closed, checkpoint.tail
+        return stream
 
     # Input
 
@@ -93,9 +117,14 @@ class Stream:
         return self._cut.pcm.end
 
     @property
+    def vad(self) -> VadState:
+        """The state of its detector."""
+        return self._cut.vad
+
+    @property
     def unconfirmed(self) -> int:
-        """Samples received and not yet confirmed: what a lost connection would have to replay."""
-        return self.received - self._confirmed
+        """Samples received and still needed: neither in finals nor silence."""
+        return self.received - self._cut.pcm.start
 
     @property
     def finished(self) -> bool:
@@ -157,7 +186,7 @@ class Stream:
         if closing or cut.ended:
             self._settle()
         else:
-            self._confirm(CONFIRM_EVERY)
+            self._confirm()
 
     # Steps
 
@@ -172,7 +201,7 @@ class Stream:
         return [due] if due is not None else []
 
     def _due_open(self, segment: Segment, cadence: int) -> Due | None:
-        if segment.stepping is not None or segment.given_up:
+        if segment.stepping is not None or segment.given_up or self._cut.clock > self.received:
             return None
         # A recording is heard on before the step is back: it would nearly always be in vain.
         if segment.speculative_end is not None and not self.options.background:
@@ -295,14 +324,15 @@ class Stream:
         return low_evidence(result, segment.voiced, self._model.least_confidence)
 
     def _spaced(self, text: str) -> str:
-        return joiner(self._text_tail, text) + text
+        return joiner(self._tail, text) + text
 
     def _settle(self) -> None:
         """Says the finals that are ready, in the order of their segments."""
         while self._closed and self._closed[0].index in self._results:
             segment = self._closed.popleft()
             self._say_final(segment, self._results.pop(segment.index))
-        self._confirm(1)
+            self._confirm()
+        self._confirm()
         if self.finished and not self._closed and not self._said_all:
             self._said_all = True
             self.events.append(Finished(self.received, self._cut.segments))
@@ -317,7 +347,8 @@ class Stream:
         elif result is not None:
             text = self._final_text(segment, result)
             words = result.words if text else ()
-        self._text_tail = (self._text_tail + text)[-8:]
+        self._tail = text[-1:] or self._tail
+        self._said = segment.index
         self.events.append(
             Final(
                 segment=segment.index,
@@ -344,8 +375,8 @@ class Stream:
             self.events.append(Suppressed(segment.index, "repetition", segment.start, segment.end))
         return self._spaced(Hypothesis(result.tokens, result.pieces, segment.end).text)
 
-    def _confirm(self, step: int) -> None:
-        """Frees what need not be kept for a replay; says so from ``step`` more samples on."""
+    def _confirm(self) -> None:
+        """Frees what is not needed any more, and says from where a replay would have to begin."""
         if self._closed:
             upto = self._closed[0].start
         elif self._cut.open is not None:
@@ -353,6 +384,27 @@ class Stream:
         else:
             upto = self._cut.quiet_upto
         self._cut.pcm.drop_before(upto)
-        if upto - self._confirmed >= step:
-            self._confirmed = upto
-            self.events.append(Confirmed(upto))
+        self._check()
+        while self._checkpoints and self._checkpoints[0].closed <= self._said:
+            self._pass_on(self._checkpoints.popleft())
+
+    def _check(self) -> None:
+        """Takes a checkpoint behind each segment, at the end, and now and then in silence."""
+        cut = self._cut
+        reached = (cut.segments - (cut.open is not None), cut.ended)
+        quiet = cut.open is None and cut.clock >= self._checked_at + CONFIRM_EVERY
+        if reached == self._checked and not quiet:
+            return
+        checkpoint = cut.checkpoint()
+        if checkpoint is None:
+            return
+        self._checked, self._checked_at = reached, checkpoint.at
+        if self._checkpoints and self._checkpoints[-1].closed == checkpoint.closed:
+            self._checkpoints.pop()
+        self._checkpoints.append(checkpoint)
+
+    def _pass_on(self, checkpoint: Checkpoint) -> None:
+        news = (checkpoint.start, checkpoint.closed)
+        if news != self._confirmed:
+            self._confirmed = news
+            self.events.append(Confirmed(checkpoint.start, replace(checkpoint, tail=self._tail)))

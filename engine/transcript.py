@@ -7,6 +7,7 @@ milliseconds since then.
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.checkpoint import Checkpoint
 from engine.messages import TimedWord
 
 CloseReason = Literal["endpoint", "finalize", "length", "stop", "drain"]
@@ -87,6 +88,8 @@ class Confirmed:
     """All audio before ``upto`` is in finals or was silence."""
 
     upto: int
+    checkpoint: Checkpoint
+    """What goes on from there: its ``start`` is ``upto``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,9 @@ _ROWS = 16
 _MOST_ROWS = 256
 """Rows worked on together: what does not fit into the cache is slower."""
 
+_LARGEST = 1e4
+"""Beyond what a cell's state comes to, and far from what would overflow."""
+
 Matrix = NDArray[np.float32]
 
 
@@ -46,6 +49,27 @@ class VadState:
     def __init__(self) -> None:
         self.recurrent = np.zeros((2, _WIDTH), np.float32)
         self.context = np.zeros(_CONTEXT, np.float32)
+
+    def tobytes(self) -> bytes:
+        """Its numbers, little-endian, recurrent state first."""
+        return self.recurrent.astype("<f4").tobytes() + self.context.astype("<f4").tobytes()
+
+    @classmethod
+    def frombytes(cls, data: bytes) -> "VadState":
+        """Inverse of `tobytes`.
+
+        Raises:
+            ValueError: not the numbers of a state.
+        """
+        if len(data) != 4 * (2 * _WIDTH + _CONTEXT):
+            raise ValueError("not a state's bytes")
+        numbers = np.frombuffer(data, "<f4").astype(np.float32)
+        if not (np.abs(numbers) <= _LARGEST).all():  # also false for what is not a number
+            raise ValueError("not a state's numbers")
+        state = cls()
+        state.recurrent[:] = numbers[: 2 * _WIDTH].reshape(2, _WIDTH)
+        state.context[:] = numbers[2 * _WIDTH :]
+        return state
 
 
 def model_file() -> Path:

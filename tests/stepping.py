@@ -24,21 +24,22 @@ def walk(
     stream = Stream("walk", options, model.info)
     for at in range(0, len(audio), FRAME):
         stream.push(audio[at : at + FRAME])
-        _catch_up(stream, model, detector, on_step)
+        catch_up(stream, model, detector, on_step)
     stream.mark("stop")
-    _catch_up(stream, model, detector, on_step)
+    catch_up(stream, model, detector, on_step)
     for event in stream.events:
         if isinstance(event, Final):  # the next walk's segments have the same keys
             model.forget(SegmentKey(stream.id, event.segment))
     return stream.events
 
 
-def _catch_up(
+def catch_up(
     stream: Stream,
     model: SpeechModel,
     detector: VoiceDetector,
-    on_step: Callable[[Due, Step, StepResult], object],
+    on_step: Callable[[Due, Step, StepResult], object] = lambda due, step, result: None,
 ) -> None:
+    """Hears all that was pushed, and takes all steps that are due."""
     while True:
         frames = stream.frames()
         if len(frames):

@@ -9,12 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import transcript as heard
+from engine.checkpoint import Checkpoint
 from engine.messages import TimedWord
 from engine.segment import StreamOptions
+from engine.vad import VadState
 from gateway.errors import AudioBacklog, InvalidAudio, InvalidMessage, InvalidOption, Unsupported
 from gateway.wire import messages as told
 from gateway.wire.messages import AudioFrame, ClientMessage, Configure, Finalize, Ping, Stop
 from tests.gateway.conversation import LIMITS, MODEL, Call, frame
+
+
+def confirmed_at(at: int) -> heard.Confirmed:
+    return heard.Confirmed(at, Checkpoint(VadState().tobytes(), at=at, start=at, finalizes=3))
 
 
 class TestOptions:
@@ -231,7 +237,7 @@ class TestTheEnd:
         call.says(frame(sent))
         call.says(Stop())
 
-        confirmed = call.hears(heard.Confirmed(call.speech.received))
+        confirmed = call.hears(confirmed_at(call.speech.received))
         assert sent - rate // 1000 <= confirmed.samples <= sent
 
 
@@ -307,7 +313,7 @@ class TestTranslation:
         call = Call(sample_rate=rate)
         call.says(frame(rate))
 
-        assert call.hears(heard.Confirmed(10_000)) == told.Confirmed(samples)
+        assert call.hears(confirmed_at(10_000)) == told.Confirmed(samples)
 
     def test_a_stretched_cadence_is_a_warning_with_the_number(self) -> None:
         notice = Call().hears(heard.Overloaded(4000))
