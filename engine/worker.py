@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from engine.batching import Batch, Batching
+from engine.checkpoint import Checkpoint
 from engine.messages import Audio, ModelInfo, Progress, SegmentKey, StepResult, samples_to_ms
 from engine.pacing import Pacing
 from engine.runner import Runner, StepFailedError
@@ -124,8 +125,20 @@ class Worker:
 
     def open(self, id: str, options: StreamOptions, listener: Listener) -> SpeechSession:
         """A new session. ``id`` must never have been used before."""
+        return self._open(Stream(id, options, self._runner.info), listener)
+
+    def go_on(
+        self, id: str, options: StreamOptions, listener: Listener, checkpoint: Checkpoint,
+        start: int,
+    ) -> SpeechSession:  # fmt: skip
+        """A new session that goes on with another; see `Stream.resumed`."""
+        stream = Stream.resumed(id, options, self._runner.info, checkpoint, start)
+        return self._open(stream, listener)
+
+    def _open(self, stream: Stream, listener: Listener) -> SpeechSession:
+        id = stream.id
         assert id not in self._sessions
-        session = SpeechSession(Stream(id, options, self._runner.info), self, listener)
+        session = SpeechSession(stream, self, listener)
         self._sessions[id] = session
         self._batching.enter(session)
         return session

@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from engine.worker import Worker
-from gateway.access import AccessControl, Guard, grant_of
+from gateway.access import AccessControl, Grant, Guard, grant_of
 from gateway.connection import Connection, send_frame
 from gateway.errors import GatewayError, NotFound, as_fields
 from gateway.http.answers import error_response
@@ -23,15 +23,15 @@ from gateway.http.health import health_routes
 from gateway.http.security_headers import SecurityHeaders
 from gateway.http.tokens import token_routes
 from gateway.http.transcriptions import transcription_routes
+from gateway.live import LiveSession
 from gateway.metrics import Metrics
 from gateway.registry import Registry
 from gateway.settings import Settings
-from gateway.wire.codec import Dialect, Handshake, Host, Keepalive
+from gateway.wire.codec import Codec, Dialect, Handshake, Host, Keepalive, Rejoining
 from gateway.wire.deepgram import DeepgramDialect
 from gateway.wire.messages import ErrorMessage
 from gateway.wire.native import NativeDialect
 from gateway.wire.openai_realtime import OpenAiRealtimeDialect
-from gateway.wire.options import parse_options
 
 NATIVE = NativeDialect()
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
@@ -55,20 +55,35 @@ def create_app(
 
     async def stream(websocket: WebSocket) -> None:
         dialect, host = DIALECTS[websocket.scope["path"]], _host(worker, settings)
+        grant = grant_of(websocket.scope)
         try:
-            registry.admit()
             opening = dialect.open(_handshake(websocket), host)
-            grant_of(websocket.scope).check_options(opening.options)
-            options = parse_options(opening.options, max_segment_ms=worker.model.max_segment_ms)
-            connection = Connection(
-                websocket, opening.codec, host.session, options, worker, settings, metrics
-            )
+            grant.check_options(opening.options)
+            live = registry.find(opening.rejoining, grant)
+            if live is None:
+                registry.admit()
+                fresh = LiveSession(host.session, opening, grant, worker, settings, metrics)
         except GatewayError as error:
             metrics.refused.labels(error.code).inc()
             await refuse(websocket, error, dialect, host)
             return
         await websocket.accept(opening.subprotocol)
-        await registry.serve(connection)
+        if live is None:
+            fresh.greet()
+            await registry.serve(Connection(websocket, opening.codec, fresh, settings, metrics))
+        elif opening.rejoining is not None:
+            await resume(websocket, opening.rejoining, live, grant)
+
+    async def resume(
+        websocket: WebSocket, rejoining: Rejoining, live: LiveSession, grant: Grant
+    ) -> None:
+        codec = rejoining.codec
+        try:
+            first = await registry.take_up(live, rejoining, grant)
+        except GatewayError as error:
+            await _tell(websocket, codec, error)
+            return
+        await registry.serve(Connection(websocket, codec, live, settings, metrics, first))
 
     async def would_open(request: Request) -> Response:
         """For pages, which cannot see why a handshake was refused: the same, as an answer."""
@@ -126,6 +141,14 @@ def _host(worker: Worker, settings: Settings) -> Host:
     )
 
 
+async def _tell(websocket: WebSocket, codec: Codec, error: GatewayError) -> None:
+    """The error on an accepted socket, and the close."""
+    for frame in codec.encode(ErrorMessage(**as_fields(error))):
+        await send_frame(websocket, frame)
+    closing = codec.closing(error)
+    await websocket.close(closing.code, closing.reason)
+
+
 async def refuse(websocket: WebSocket, error: GatewayError, dialect: Dialect, host: Host) -> None:
     """Turns a connection away before it is accepted.
 
@@ -135,9 +158,6 @@ async def refuse(websocket: WebSocket, error: GatewayError, dialect: Dialect, ho
     if "origin" in websocket.headers:
         opening = dialect.refused(_handshake(websocket), host)
         await websocket.accept(opening.subprotocol)
-        for frame in opening.codec.encode(ErrorMessage(**as_fields(error))):
-            await send_frame(websocket, frame)
-        closing = opening.codec.closing(error)
-        await websocket.close(closing.code, closing.reason)
+        await _tell(websocket, opening.codec, error)
         return
     await websocket.send_denial_response(error_response(error, dialect.refusal(error, host)))

@@ -20,6 +20,7 @@
     * `MaxDuration`: the session reached its longest duration
     * `TooLarge`: a file that is larger or longer than allowed
     * `EngineFailed`: the engine fails on this audio
+    * `Replaced`: a newer connection took the session up
 
   * conditions that end the session, reconnecting helps:
 
@@ -246,6 +247,16 @@ class EngineFailed(GatewayError):
     http_status = 503
     retryable = False
     default_message = "This audio could not be transcribed: do not send the same audio again."
+
+
+class Replaced(GatewayError):
+    """A newer connection took the session up."""
+
+    code = "replaced"
+    close_code = 4509
+    http_status = 400
+    retryable = False
+    default_message = "The session goes on over a newer connection: use that one."
 
 
 class ShuttingDown(GatewayError):

@@ -13,6 +13,13 @@ class Metrics:
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
         self.sessions = Gauge("scribewire_sessions", "Sessions open now", registry=registry)
+        self.detached = Gauge(
+            "scribewire_sessions_detached", "Sessions kept without a connection", registry=registry
+        )
+        self.resumed = Counter(
+            "scribewire_sessions_resumed", "Lost connections come back, by what was found: the "
+            "session, or nothing", ["found"], registry=registry,
+        )  # fmt: skip
         self.opened = Counter("scribewire_sessions_opened", "Sessions opened", registry=registry)
         self.closed = Counter(
             "scribewire_sessions_closed",

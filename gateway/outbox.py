@@ -33,7 +33,7 @@ class Outbox:
         if isinstance(message, Partial | Final):
             self._drop_partial(message.segment)
         self._waiting.append(message)
-        self._bytes += _weight(message)
+        self._bytes += weight(message)
         self._filled.set()
         if len(self._waiting) > self._max_events or self._bytes > self._max_bytes:
             raise SlowConsumer()
@@ -45,7 +45,7 @@ class Outbox:
             message = self._waiting[i]
             if isinstance(message, Partial) and message.segment == segment:
                 del self._waiting[i]
-                self._bytes -= _weight(message)
+                self._bytes -= weight(message)
                 self.conflated += 1
                 return
 
@@ -74,11 +74,11 @@ class Outbox:
             assert self._close_code is not None
             return self._close_code
         message = self._waiting.popleft()
-        self._bytes -= _weight(message)
+        self._bytes -= weight(message)
         return message
 
 
-def _weight(message: Outgoing) -> int:
+def weight(message: Outgoing) -> int:
     """Bytes of text a message may grow to, at most 4 a character; the rest of it is small."""
     if isinstance(message, Partial):
         return 4 * (len(message.stable) + len(message.unstable))

@@ -1,20 +1,25 @@
-"""Live connections of this process: admission, deadlines, drain."""
+"""Live sessions of this process: admission, coming back, deadlines, drain."""
 
 import asyncio
 import contextlib
 import time
 from typing import Protocol
 
-from gateway.errors import ShuttingDown, TooManySessions
+from gateway.access import Grant
+from gateway.connection import Connection
+from gateway.errors import Internal, Replaced, ShuttingDown, TooManySessions
+from gateway.live import LiveSession
 from gateway.metrics import Metrics
 from gateway.settings import Settings
+from gateway.wire.codec import Rejoining
+from gateway.wire.messages import Outgoing
 
 RETRY_AFTER_MS = 5000
 CHECK_EVERY_S = 1.0
 
 
 class Served(Protocol):
-    """What has a session: a connection, an upload."""
+    """What takes the place of a session and has no connection to lose: an upload."""
 
     async def run(self) -> None:
         """Until it is over."""
@@ -30,54 +35,152 @@ class Served(Protocol):
 
 
 class Registry:
-    """Owns the connections."""
+    """Owns the sessions, connected or not."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
         self.draining = False
-        self._connections: set[Served] = set()
+        self._connected: dict[LiveSession, Connection] = {}
+        self._detached: dict[LiveSession, float] = {}
+        """Sessions whose connection was lost, and when; oldest first."""
+        self._by_key: dict[tuple[str, int], LiveSession] = {}
+        self._uploads: set[Served] = set()
         self._empty = asyncio.Event()
         self._empty.set()
 
     def admit(self) -> None:
-        """Lets another session in, or not.
+        """Lets another session in, or not. One without a connection makes room.
 
         Raises:
             ShuttingDown, TooManySessions: not now.
         """
         if self.draining:
             raise ShuttingDown(retry_after_ms=RETRY_AFTER_MS)
-        if len(self._connections) >= self._settings.max_sessions:
+        if self._open >= self._settings.max_sessions:
             self._metrics.limited.labels("max_sessions").inc()
             raise TooManySessions(retry_after_ms=RETRY_AFTER_MS)
+        if self._open + len(self._detached) >= self._settings.max_sessions:
+            self._forget(next(iter(self._detached)))
 
-    async def serve(self, connection: Served) -> None:
-        """Runs an accepted connection to its end."""
-        self._connections.add(connection)
+    @property
+    def _open(self) -> int:
+        return len(self._connected) + len(self._uploads)
+
+    @property
+    def _all(self) -> list[LiveSession | Served]:
+        return [*self._connected, *self._uploads]
+
+    async def serve_upload(self, upload: Served) -> None:
+        """Runs an upload to its end."""
+        self._uploads.add(upload)
         self._empty.clear()
-        self._metrics.sessions.set(len(self._connections))
+        self._count()
+        try:
+            await upload.run()
+        finally:
+            self._uploads.discard(upload)
+            self._count()
+
+    async def serve(self, connection: Connection) -> None:
+        """Runs an accepted connection to its end."""
+        live = connection.live
+        self._by_key[live.key] = live
+        self._connected[live] = connection
+        self._detached.pop(live, None)
+        self._empty.clear()
+        self._count()
         try:
             await connection.run()
         finally:
-            self._connections.discard(connection)
-            self._metrics.sessions.set(len(self._connections))
-            if not self._connections:
-                self._empty.set()
+            if self._connected.get(live) is connection:
+                self._leave(connection)
+
+    def _leave(self, connection: Connection) -> None:
+        live = connection.live
+        del self._connected[live]
+        kept = connection.lost and live.worth_keeping and not self.draining
+        if kept and self._settings.resume_window_s:
+            self._detached[live] = time.monotonic()
+        else:
+            self._end(live, connection.close_code)
+        self._count()
+
+    def _end(self, live: LiveSession, close_code: int) -> None:
+        del self._by_key[live.key]
+        live.end(close_code)
+
+    def _forget(self, live: LiveSession) -> None:
+        del self._detached[live]
+        self._end(live, 1006)
+        self._count()
+
+    def _count(self) -> None:
+        self._metrics.sessions.set(self._open)
+        self._metrics.detached.set(len(self._detached))
+        if not self._open:
+            self._empty.set()
+
+    # Coming back
+
+    def find(self, rejoining: Rejoining | None, grant: Grant) -> LiveSession | None:
+        """The session that may be resumed there, connected or not; None: go on with a new one.
+
+        Raises:
+            ShuttingDown: not here any more.
+        """
+        if rejoining is None:
+            return None
+        if self.draining:
+            raise ShuttingDown(retry_after_ms=RETRY_AFTER_MS)
+        point = rejoining.point
+        live = self._by_key.get((point.session, point.epoch))
+        found = live if live is not None and live.may_resume(point, grant) else None
+        self._metrics.resumed.labels("session" if found else "nothing").inc()
+        return found
+
+    async def take_up(
+        self, live: LiveSession, rejoining: Rejoining, grant: Grant
+    ) -> list[Outgoing]:
+        """Makes a session free for a newer connection, which must be served at once.
+
+        Returns:
+            What the new connection is sent first.
+
+        Raises:
+            Replaced: a connection that is newer still wants it.
+            Internal: it ended meanwhile.
+        """
+        live.claims += 1
+        claim = live.claims
+        if (older := self._connected.get(live)) is not None:
+            await older.replace()
+            if claim != live.claims:
+                raise Replaced()
+        if self._by_key.get(live.key) is not live or not live.may_resume(rejoining.point, grant):
+            raise Internal()
+        return live.resume(rejoining.point, rejoining.codec, grant)
+
+    # Deadlines and drain
 
     async def watch_deadlines(self) -> None:
-        """Until cancelled: one look at all connections a second."""
+        """Until cancelled: one look at all sessions a second."""
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
             now = time.monotonic()
-            for connection in list(self._connections):
-                connection.check_deadlines(now)
+            for each in self._all:
+                each.check_deadlines(now)
+            for live, since in list(self._detached.items()):
+                if now - since > self._settings.resume_window_s:
+                    self._forget(live)
 
     async def drain(self) -> None:
         """Refuses new sessions and gives the open ones `Settings.drain_s` for their finals."""
         self.draining = True
-        for connection in list(self._connections):
-            connection.drain()
-        # Each connection's own deadline is `drain_s`; this is for one that cannot even be closed.
+        for live in list(self._detached):
+            self._forget(live)
+        for each in self._all:
+            each.drain()
+        # Each session's own deadline is `drain_s`; this is for one that cannot even be closed.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_s + CHECK_EVERY_S):
                 await self._empty.wait()

@@ -4,12 +4,14 @@ Every protocol's codec talks to this; nothing else decides what a client is told
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from engine import transcript as heard
 from engine.messages import SAMPLE_RATE, Audio, ModelInfo, samples_to_ms
 from engine.segment import StreamOptions
 from gateway.audio import PcmDecoder
+from gateway.continuing import Beginning, replay_from
 from gateway.errors import (
     AudioBacklog,
     EngineFailed,
@@ -74,52 +76,90 @@ class OpenSpeech(Protocol):
     def __call__(self, options: StreamOptions) -> Speech: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What names a session, and who may take it up again."""
+
+    id: str
+    epoch: int = 1
+    """Names this process's part of it."""
+    secret: str | None = None
+    """None: it ends with its connection."""
+
+
+CONFIRM_SLACK_MS = 2000
+"""So much later than it might a sample may be confirmed."""
+
+
 class Session:
     """Options, clock and counts of one session; the audio and its text are the engine's."""
 
     def __init__(
-        self, id: str, options: SessionOptions, model: ModelInfo, limits: dict[str, Any],
-        open_speech: OpenSpeech,
+        self, identity: Identity, options: SessionOptions, model: ModelInfo,
+        limits: dict[str, Any], open_speech: OpenSpeech, beginning: Beginning | None = None,
     ) -> None:  # fmt: skip
         """
         Args:
             limits: told to the client; ``max_backlog_ms`` is enforced here.
             open_speech: called once, with the options in force, when the first audio or the end
                 comes: until then options may change.
+            beginning: of a session that began in another process; its options are in force at once.
 
         Raises:
             InvalidOption: the model does not know the language.
             Unsupported: the options ask for what the model does not have.
         """
-        self.id = id
+        self.id, self._identity = identity.id, identity
         self.options = options
         self._model, self._limits = model, limits
         self._open_speech = open_speech
         self._speech: Speech | None = None
         self._stream_options = to_stream_options(options, model)
         self._decoder = _decoder(options)
+        self._beginning = beginning
+        self._finalizes = 0
+        if beginning is not None:
+            self._go_on_from(beginning)
         self._stopped = False
         """Whether the client said so; what ends it otherwise the client cannot know yet."""
         self.ended_by: heard.CloseReason | None = None
         """Why `end` was called; None: it was not."""
         self.totals = {"partials": 0, "finals": 0, "revised": 0, "suppressed": 0}
 
+    def _go_on_from(self, beginning: Beginning) -> None:
+        self._decoder.samples_in = beginning.next_sample
+        self._decoder.samples_out = beginning.start
+        self._finalizes = beginning.checkpoint.finalizes
+        self._engine()
+
+    @property
+    def _max_unconfirmed_ms(self) -> int:
+        backlog_ms: int = self._limits["max_backlog_ms"]
+        return self.options.max_segment_ms + backlog_ms + CONFIRM_SLACK_MS
+
     # What the client says
+
+    def resumed(self) -> Ready:
+        """The first message on a new connection; the events that were missed follow it."""
+        return replace(self._ready(), resumed=True)
+
+    def _ready(self) -> Ready:
+        return Ready(
+            epoch=self._identity.epoch,
+            model=self._model.name,
+            sample_rate=self.options.sample_rate,
+            options=self.options.model_dump(),
+            limits=self._limits | {"max_unconfirmed_ms": self._max_unconfirmed_ms},
+            next_sample=self._decoder.samples_in,
+            finalizes=self._finalizes,
+            resume=self._identity.secret,
+        )
 
     def ready(self) -> list[ServerMessage]:
         """The first message, and again after each `Configure`: the options in force."""
-        limits = self._limits | {
-            "max_unconfirmed_ms": self.options.max_segment_ms + self._limits["max_backlog_ms"]
-        }
-        messages: list[ServerMessage] = [
-            Ready(
-                epoch=1,
-                model=self._model.name,
-                sample_rate=self.options.sample_rate,
-                options=self.options.model_dump(),
-                limits=limits,
-            )
-        ]
+        messages: list[ServerMessage] = [self._ready()]
+        if self._beginning is not None and self._beginning.gap_ms is not None:
+            messages.append(_gap(*self._beginning.gap_ms))
         if self.options.context and not self._model.context:
             messages.append(
                 Notice("ignored_option", f"context has no effect with {self._model.name}.")
@@ -132,6 +172,8 @@ class Session:
         Raises:
             GatewayError: what was wrong; `recoverable` says whether the session goes on.
         """
+        if self._stopped and isinstance(message, Stop):
+            return []  # sent again on a new connection
         if self._stopped:
             raise InvalidMessage("Nothing may follow stop: open a new session.")
         if self.ended_by is not None:
@@ -142,6 +184,7 @@ class Session:
             case Configure(options, id):
                 return self._configure(options, id)
             case Finalize(id):
+                self._finalizes += 1
                 self._engine().close_segment("finalize", id)
                 return []
             case Ping(id):
@@ -162,10 +205,7 @@ class Session:
     def _audio(self, pcm: bytes) -> list[ServerMessage]:
         speech = self._engine()
         speech.push(self._decoder.decode(pcm))
-        if (
-            samples_to_ms(speech.unconfirmed)
-            > self.options.max_segment_ms + self._limits["max_backlog_ms"]
-        ):
+        if samples_to_ms(speech.unconfirmed) > self._max_unconfirmed_ms:
             raise AudioBacklog()
         if self._decoder.take_clipped():
             return [Notice("clipped", "The audio is clipped: lower the microphone's gain.")]
@@ -206,6 +246,11 @@ class Session:
 
     # What the engine says
 
+    def news(self, events: Sequence[heard.Event]) -> list[heard.Event]:
+        """Those that the client does not know from another process."""
+        seen = self._beginning.seen if self._beginning is not None else 0
+        return [event for event in events if getattr(event, "segment", seen + 1) > seen]
+
     def translate(self, events: Sequence[heard.Event]) -> list[ServerMessage]:
         """Messages for the client, in order."""
         return [self._translate(event) for event in events]
@@ -225,10 +270,8 @@ class Session:
             case heard.Suppressed(segment, reason, start, end):
                 self.totals["suppressed"] += 1
                 return Suppressed(segment, reason, samples_to_ms(start), samples_to_ms(end))
-            case heard.Confirmed(upto):
-                # The resampler's tail may round up to a sample that the client never sent.
-                samples = min(self._decoder.to_client_samples(upto), self._decoder.samples_in)
-                return Confirmed(samples * self.options.sample_rate // self._decoder.sample_rate)
+            case heard.Confirmed(upto, checkpoint):
+                return Confirmed(self._replayed(upto), checkpoint.finalizes, checkpoint.encode())
             case heard.Overloaded(cadence_ms):
                 return Notice(
                     "overloaded",
@@ -242,6 +285,16 @@ class Session:
                 return ErrorMessage(**as_fields(error), segment=segment)
             case heard.Finished(samples, segments):
                 return Done(samples_to_ms(samples), segments, self.totals)
+
+    def _replayed(self, upto: int) -> int:
+        """The first sample of a replay, at the client's rate."""
+        assert self._speech is not None
+        if self.options.encoding in IN_CONTAINERS:
+            samples = min(self._decoder.to_client_samples(upto), self._decoder.samples_in)
+            return samples * self.options.sample_rate // self._decoder.sample_rate
+        if self.ended_by is not None and upto >= self._speech.received:
+            return self._decoder.samples_in  # the end: there is nothing to replay
+        return replay_from(upto, self.options.sample_rate)
 
     def _partial(self, event: heard.Partial) -> Partial:
         self.totals["partials"] += 1
@@ -284,3 +337,12 @@ def _reconfigure(
     current: SessionOptions, raw: dict[str, Any], *, max_segment_ms: int
 ) -> SessionOptions:
     return parse_options(raw, max_segment_ms=max_segment_ms, base=current)
+
+
+def _gap(from_ms: int, to_ms: int) -> Notice:
+    return Notice(
+        "audio_gap",
+        f"The audio from {from_ms} to {to_ms} ms was lost with the connection.",
+        from_ms=from_ms,
+        to_ms=to_ms,
+    )

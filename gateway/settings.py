@@ -115,6 +115,8 @@ class Settings(BaseSettings):
     """Seconds between WebSocket pings."""
     ping_timeout_s: float = Field(10.0, gt=0, allow_inf_nan=False)
     """Seconds in which a ping must be answered; then the connection counts as gone."""
+    resume_window_s: float = Field(30.0, ge=0, le=600, allow_inf_nan=False)
+    """Seconds for which a session whose connection was lost is kept; 0: not at all."""
     drain_s: float = Field(10.0, ge=0, allow_inf_nan=False)
     """Seconds that open sessions get for their finals after SIGTERM."""
 

@@ -108,7 +108,13 @@ def logging_of_tests() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     _log_to_pytest()
-    for name in ("gateway.connection", "gateway.server", "engine.worker", "engine.process_runner"):
+    for name in (
+        "gateway.connection",
+        "gateway.live",
+        "gateway.server",
+        "engine.worker",
+        "engine.process_runner",
+    ):
         if name in sys.modules:
             vars(sys.modules[name].log).pop("bind", None)
 

@@ -114,7 +114,7 @@ class Transcriptions:
                 self.metrics.refused.labels(error.code).inc()
                 await _refusal(error)(scope, receive, send)
                 return
-            await self._registry.serve(Exchange(self, scope, receive, send))
+            await self._registry.serve_upload(Exchange(self, scope, receive, send))
 
     @contextmanager
     def _place(self) -> Iterator[None]:

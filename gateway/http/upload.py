@@ -13,7 +13,7 @@ from engine.speech_session import SpeechSession
 from engine.transcript import Event
 from engine.worker import Worker
 from gateway.errors import EngineFailed, GatewayError, Internal, TooLarge
-from gateway.session import Session
+from gateway.session import Identity, Session
 from gateway.wire.messages import AudioFrame, Done, ErrorMessage, Final, Partial, Stop, Suppressed
 from gateway.wire.openai_uploads import UploadRequest
 from gateway.wire.options import parse_options
@@ -45,7 +45,7 @@ class Upload:
         self._prefix, self._worker = request.prefix.strip(), worker
         longest_ms = worker.model.max_segment_ms
         self.session = Session(
-            id=uuid.uuid4().hex,
+            Identity(uuid.uuid4().hex),
             options=parse_options(
                 {**request.session_options, "encoding": "pcm_f32le", "cold_chunks": 1},
                 max_segment_ms=longest_ms,

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from engine.messages import ModelInfo
 from gateway.errors import GatewayError
 from gateway.wire.messages import ClientMessage, Outgoing, Reply
+from gateway.wire.resuming import ResumePoint
 
 Frame = str | bytes
 """What a WebSocket carries: text or binary."""
@@ -89,14 +90,28 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejoining:
+    """What a client says that lost its connection."""
+
+    point: ResumePoint
+    codec: Codec
+    """Goes on where the lost connection's codec was: for a session that is still here."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opening:
     """A connection that may be accepted."""
 
     codec: Codec
+    """Of a session that is new here."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of the session, for `options.parse_options`."""
     subprotocol: str | None = None
     """To be accepted; None: name none."""
+    resumable: bool = False
+    """Whether the protocol has a way to come back to the session."""
+    rejoining: Rejoining | None = None
+    """None: a new session is wanted."""
 
 
 class Dialect(Protocol):

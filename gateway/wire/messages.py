@@ -57,10 +57,19 @@ class Ready:
 
     type: ClassVar[str] = "ready"
     epoch: int
+    """Names this process's part of the session: events are numbered anew in each."""
     model: str
     sample_rate: int
     options: Mapping[str, Any]
     limits: Mapping[str, Any]
+    next_sample: int
+    """What the client is to send next, at its rate."""
+    finalizes: int
+    """`Finalize` messages taken so far: later ones are to be sent again."""
+    resumed: bool = False
+    """Whether the session is the one that was named: missed events follow."""
+    resume: str | None = None
+    """Secret that is needed to resume; None: it cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +150,10 @@ class Confirmed:
 
     type: ClassVar[str] = "confirmed"
     samples: int
+    finalizes: int
+    """`Finalize` messages before: they need not be sent again either."""
+    checkpoint: str
+    """To be given back when resuming; means nothing to a client."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ the client's ``id`` where one could be read.
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn
 
 import msgpack
@@ -19,7 +19,7 @@ from gateway.errors import (
     as_fields,
     quoted,
 )
-from gateway.wire.codec import Closing, Frame, Handshake, Host, Keepalive, Opening
+from gateway.wire.codec import Closing, Frame, Handshake, Host, Keepalive, Opening, Rejoining
 from gateway.wire.messages import (
     AudioFrame,
     ClientMessage,
@@ -31,6 +31,7 @@ from gateway.wire.messages import (
     Stop,
     to_map,
 )
+from gateway.wire.resuming import split_resume
 from gateway.wire.strict_json import SURROGATE, dump_json, parse_json, unique_keys
 
 Format = Literal["json", "msgpack"]
@@ -155,14 +156,21 @@ class NativeDialect:
         """See `Dialect.open`: the query is the session's options.
 
         Raises:
-            InvalidOption: the format is not known, or an option is given twice.
+            InvalidOption: the format is not known, an option is given twice, or it makes no sense
+                as a point to resume from.
         """
         for name, count in Counter(name for name, _ in handshake.query).items():
             if count > 1:
                 raise InvalidOption(f"{name} is given {count} times: give it once.")
-        options = dict(handshake.query)
-        format, subprotocol = choose_format(options.pop("format", None), handshake.subprotocols)
-        return Opening(_codec(format, host), options, subprotocol)
+        query = dict(handshake.query)
+        format, subprotocol = choose_format(query.pop("format", None), handshake.subprotocols)
+        point, options = split_resume(query)
+        codec, rejoining = _codec(format, host), None
+        if point is not None:
+            codec.session = point.session
+            # `ready` says again what the client heard last; the messages that it missed follow.
+            rejoining = Rejoining(point, replace(codec, seq=point.last_seq - 1))
+        return Opening(codec, options, subprotocol, resumable=True, rejoining=rejoining)
 
     def refused(self, handshake: Handshake, host: Host) -> Opening:
         """See `Dialect.refused`: in the format that was asked for, if one can be made out."""

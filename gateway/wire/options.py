@@ -12,7 +12,8 @@ from typing import Any, Literal, Protocol, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
-from gateway.errors import InvalidOption, Unsupported, quoted
+from gateway.errors import InvalidOption, quoted
+from gateway.wire.resuming import RESUMING
 
 Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw", "opus", "container"]
 IN_CONTAINERS: Set[Encoding] = {"opus", "container"}
@@ -178,8 +179,6 @@ _RULES: Mapping[str, Rule] = MappingProxyType(
     }
 )
 
-_RESUMING = frozenset({"session", "resume", "epoch", "last_seq", "from_sample", "last_segment"})
-
 
 class SessionOptions(BaseModel):
     """Options in force. Build from outside values with `parse_options`, which refuses politely.
@@ -270,7 +269,7 @@ def _merged(
 
 
 def _refuse_unavailable(name: str, value: object) -> None:
-    if name in _RESUMING:
-        raise Unsupported(f"{name} is not available: sessions cannot be resumed; open a new one.")
+    if name in RESUMING:
+        raise InvalidOption(f"{name} can only be given when connecting, as a query parameter.")
     if name == "format":
         raise InvalidOption("format is chosen when connecting, by ?format= or a subprotocol.")

@@ -8,7 +8,7 @@ from engine import transcript as heard
 from engine.messages import Audio, ModelInfo
 from engine.segment import StreamOptions
 from gateway.errors import GatewayError, InvalidOption
-from gateway.session import Session
+from gateway.session import Identity, Session
 from gateway.wire.messages import AudioFrame, ClientMessage, Configure
 from gateway.wire.options import parse_options
 
@@ -49,7 +49,7 @@ class Call:
     def __init__(self, model: ModelInfo = MODEL, **options: object) -> None:
         self.opened: list[RecordingSpeech] = []
         parsed = parse_options(options, max_segment_ms=model.max_segment_ms)
-        self.session = Session("s", parsed, model, LIMITS, self._open)
+        self.session = Session(Identity("s"), parsed, model, LIMITS, self._open)
 
     def _open(self, options: StreamOptions) -> RecordingSpeech:
         self.opened.append(RecordingSpeech(options))

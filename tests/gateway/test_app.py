@@ -123,7 +123,7 @@ class TestRefusals:
             ("language=de", "invalid_option", "en (English)"),
             ("encoding=speex", "invalid_option", "encoding must be one of pcm_s16le"),
             ("words=true", "unsupported", "words is not available"),
-            ("session=a&resume=b", "unsupported", "session is not available"),
+            ("session=a&resume=b", "invalid_option", "epoch is needed too"),
         ],
     )
     async def test_a_wrong_option_is_400_and_named(

@@ -168,9 +168,9 @@ class TestDeadlines:
 
 
 class TestTheClientGoesAway:
-    @pytest.mark.parametrize("farewell", ["close", "abort"])
-    async def test_its_place_is_free_at_once(self, farewell: str) -> None:
-        with quick() as server:
+    @pytest.mark.parametrize(("farewell", "window_s"), [("close", 30.0), ("abort", 0.0)])
+    async def test_its_place_is_free_at_once(self, farewell: str, window_s: float) -> None:
+        with quick(resume_window_s=window_s) as server:
             async with dial(server) as socket:
                 await hear(socket)
                 await socket.send(SPEECH[:64_000])

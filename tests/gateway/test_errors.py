@@ -25,6 +25,7 @@ CODES = [
     "too_large",
     "slow_consumer",
     "engine_failed",
+    "replaced",
     "shutting_down",
     "internal",
 ]

@@ -39,7 +39,7 @@ messages = st.one_of(
     partials,  # most of what is sent
     st.builds(final, segments, texts),
     st.builds(SpeechStarted, st.integers(0, 9), st.integers(1, 9)),
-    st.builds(Confirmed, st.integers(0, 9)),
+    st.builds(Confirmed, st.integers(0, 9), st.just(0), st.just("")),
     st.builds(Pong, texts),
 )
 

@@ -10,7 +10,7 @@ from engine.messages import Audio, Step, StepResult
 from engine.segment import Due, StreamOptions
 from engine.transcript import CloseReason
 from gateway.errors import GatewayError, as_fields
-from gateway.session import Session
+from gateway.session import Identity, Session
 from gateway.wire.codec import Dialect, Frame, Handshake
 from gateway.wire.messages import AudioFrame, ErrorMessage, Outgoing, Partial, Reply
 from gateway.wire.options import parse_options
@@ -83,7 +83,9 @@ class PlayedConversation:
         opening = dialect.open(Handshake(query, (), headers or {}), host())
         self.codec = opening.codec
         options = parse_options(opening.options, max_segment_ms=MODEL.max_segment_ms)
-        self.session = Session("s", options, MODEL, {"max_backlog_ms": 10**9}, self._open_speech)
+        self.session = Session(
+            Identity("s"), options, MODEL, {"max_backlog_ms": 10**9}, self._open_speech
+        )
         self._say(self.session.ready())
         for frame in setup:
             self.send(frame)

@@ -35,7 +35,15 @@ FINAL = Final(
 # The server's table of protocol.md: each message with only what must be known, and its map.
 ROWS: list[tuple[ServerMessage, dict[str, Any]]] = [
     (
-        Ready(epoch=1, model="m", sample_rate=8000, options={"words": False}, limits={"idle_s": 9}),
+        Ready(
+            epoch=1,
+            model="m",
+            sample_rate=8000,
+            options={"words": False},
+            limits={"idle_s": 9},
+            next_sample=7,
+            finalizes=0,
+        ),
         {
             "type": "ready",
             "epoch": 1,
@@ -43,6 +51,9 @@ ROWS: list[tuple[ServerMessage, dict[str, Any]]] = [
             "sample_rate": 8000,
             "options": {"words": False},
             "limits": {"idle_s": 9},
+            "next_sample": 7,
+            "finalizes": 0,
+            "resumed": False,
         },
     ),
     (SpeechStarted(5, 1), {"type": "speech_started", "at_ms": 5, "segment": 1}),
@@ -88,7 +99,10 @@ ROWS: list[tuple[ServerMessage, dict[str, Any]]] = [
             "reason": "endpoint",
         },
     ),
-    (Confirmed(samples=16), {"type": "confirmed", "samples": 16}),
+    (
+        Confirmed(samples=16, finalizes=1, checkpoint="c"),
+        {"type": "confirmed", "samples": 16, "finalizes": 1, "checkpoint": "c"},
+    ),
     (Pong(id="a"), {"type": "pong", "id": "a"}),
     (
         Notice(code="ignored_option", message="x has no effect."),

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from gateway.errors import GatewayError, InvalidOption, Unsupported
 from gateway.wire.options import SessionOptions, parse_options, update_options
+from gateway.wire.resuming import RESUMING
 
 LIMIT_MS = 30_000
 
@@ -215,20 +216,9 @@ def test_format_belongs_to_the_connection() -> None:
     assert "when connecting" in refusal(format="json")
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("session", "s"),
-        ("resume", "r"),
-        ("epoch", "1"),
-        ("last_seq", 1),
-        ("from_sample", 0),
-        ("last_segment", 0),
-    ],
-)
-def test_what_is_not_available_yet_is_refused_by_name_not_ignored(name: str, value: object) -> None:
-    with pytest.raises(Unsupported, match=f"^{name} .*is not available"):
-        parse(**{name: value})
+@pytest.mark.parametrize("name", RESUMING)
+def test_what_resumes_a_session_belongs_to_the_connection(name: str) -> None:
+    assert "when connecting" in refusal(**{name: "1"})
 
 
 @pytest.mark.parametrize(("value", "wanted"), [("false", False), ("true", True), (True, True)])
@@ -280,8 +270,8 @@ def test_a_later_change_is_judged_as_the_first_was() -> None:
         update_options(parse(), {"endpoint_ms": -1}, max_segment_ms=LIMIT_MS)
     with pytest.raises(InvalidOption, match="is not an option"):
         update_options(parse(), {"x": 1}, max_segment_ms=LIMIT_MS)
-    with pytest.raises(Unsupported):
-        update_options(parse(), {"session": "x"}, max_segment_ms=LIMIT_MS)
+    with pytest.raises(InvalidOption, match="can only be set before audio"):
+        update_options(parse(), {"encoding": "opus"}, max_segment_ms=LIMIT_MS)
 
 
 def test_options_cannot_be_built_wrong_or_changed_from_inside_either() -> None:
