@@ -1,4 +1,5 @@
-"""The Python client of the native protocol: asyncio, one session over one WebSocket.
+"""The Python client of the native protocol: asyncio, one session over as many WebSockets
+as it takes.
 
 async with connect("ws://127.0.0.1:8000", language="en") as session:
     transcript = await transcribe_pcm(session, pcm, bytes_per_second=32_000)

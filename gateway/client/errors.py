@@ -99,6 +99,12 @@ def not_the_protocol() -> SessionError:
     return SessionError("invalid_message", message)
 
 
+def stalled() -> SessionError:
+    """The other side is there, but does not open a session."""
+    message = "The server took the connection but did not open a session: try again later."
+    return SessionError("stalled", message, True)
+
+
 def can_reconnect(close_code: int | None) -> bool:
     """The protocol's rule: 4000-4499 reconnect, 4500-4999 do not; None: no close frame came."""
     if close_code is None:

@@ -1,42 +1,30 @@
-"""One session over one WebSocket.
+"""One session, over as many WebSockets as it takes.
 
-Resuming, when it comes, belongs here and not to callers: `Session` counts what was confirmed and
-knows the last event it saw, so that a lost socket can be replaced under its hands.
+What was said is kept until the server confirms it. A connection that is lost is opened again, and
+what the server has not heard is said again: the transcript is that of an uninterrupted session.
 """
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Self
+from typing import Any, Self
 
 from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as open_websocket
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
+from gateway.client.dialing import dial
 from gateway.client.errors import (
     SessionError,
     from_close,
     from_event,
-    from_response,
     not_the_protocol,
+    stalled,
 )
-from gateway.client.wire import (
-    Codec,
-    Event,
-    Format,
-    codec_of,
-    is_loopback,
-    stream_url,
-    without_query,
-)
-
-READY_TIMEOUT_S = 30
-"""A server says `ready` at once or refuses; this only ends waiting for one that is neither."""
-
-CLOSE_TIMEOUT_S = 3
-"""For the farewell of a server that may be gone: everything that matters was said before."""
+from gateway.client.regaining import READY_TIMEOUT_S, Regaining
+from gateway.client.replay import Said
+from gateway.client.track import Track
+from gateway.client.wire import Codec, Event, Format, codec_of, stream_url
 
 MAX_URL_CHARS = 4000
 """Servers and proxies take request lines of 8 KiB and more; a context may be longer, encoded."""
@@ -44,6 +32,9 @@ MAX_URL_CHARS = 4000
 MAX_UNREAD_EVENTS = 1024
 """Events kept for a caller who does not iterate: minutes of captions, under 1 MB. When full,
 reading stops, and the server treats us as the slow consumer that we are."""
+
+RECONNECT_S = 30.0
+"""For which a lost connection is tried again: as long as servers keep a session by default."""
 
 
 class Session:
@@ -53,13 +44,14 @@ class Session:
     while audio is sent; what was confirmed is counted when it is read from the socket.
     """
 
-    def __init__(self, socket: ClientConnection, codec: Codec) -> None:
-        self.ready: Event = {}
-        """The server's first message: the options in force and its limits."""
-        self.confirmed_samples = 0
-        """Audio before this sample, at the client's rate, is in finals or was silence."""
-        self._socket = socket
+    def __init__(
+        self, socket: ClientConnection, codec: Codec, track: Track, regaining: Regaining
+    ) -> None:
+        self._socket: ClientConnection | None = socket
+        """None: the connection is lost, and not yet replaced."""
         self._codec = codec
+        self._track = track
+        self._regaining = regaining
         self._events: asyncio.Queue[Event | None] = asyncio.Queue(MAX_UNREAD_EVENTS)
         self._last: Event = {}
         self._failure: SessionError | None = None
@@ -67,31 +59,60 @@ class Session:
         self._ended = False
         self._garbage = False
         self._news = asyncio.Event()
+        self._uplink = asyncio.Lock()
         self._reader = asyncio.create_task(self._read())
+        self._resending: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> Event:
+        """The server's newest `ready`: the options in force and its limits."""
+        return self._track.ready
+
+    @property
+    def confirmed_samples(self) -> int:
+        """Audio before this sample, at the client's rate, is in finals or was silence."""
+        return self._track.confirmed_samples
 
     async def send(self, pcm: bytes) -> None:
         """Sends audio in the session's encoding; waits while the network is slower.
 
+        Without a connection it is kept, up to the server's limit of unconfirmed audio, and waits
+        then.
+
         Raises:
-            SessionError: the connection has ended.
+            SessionError: the session has ended.
         """
-        await self._transmit(self._codec.audio(pcm))
+        while self._socket is None and self._track.replay.held >= self._track.limit:
+            self._check()
+            self._news.clear()
+            await self._news.wait()
+        self._check()
+        self._track.audio(pcm)
+        await self._pump()
 
     async def finalize(self, id: str | None = None) -> None:
         """Closes the open segment now; its ``final`` carries ``id``. Raises as `send`."""
-        await self._control("finalize", {} if id is None else {"id": id})
+        self._check()
+        fields = {} if id is None else {"id": id}
+        self._track.replay.finalize({**fields, "type": "finalize"})
+        await self._pump()
 
     async def configure(self, **options: object) -> None:
         """Changes options; once audio was sent only a few allow it. Raises as `send`."""
-        await self._control("configure", options)
+        self._check()
+        self._track.configure(options)
+        await self._control({**options, "type": "configure"})
 
     async def ping(self, id: str) -> None:
-        """Asks for a ``pong`` with the same ``id``. Raises as `send`."""
-        await self._control("ping", {"id": id})
+        """Asks for a ``pong`` with the same ``id``; it may get lost. Raises as `send`."""
+        self._check()
+        await self._control({"type": "ping", "id": id})
 
     async def stop(self) -> None:
         """Asks for the last final and ``done``, after which iterating ends. Raises as `send`."""
-        await self._control("stop", {})
+        self._check()
+        self._track.replay.control({"type": "stop"})
+        await self._pump()
 
     async def wait_confirmed(self, samples: int) -> None:
         """Returns once ``samples`` samples are confirmed, or the connection has ended."""
@@ -102,19 +123,28 @@ class Session:
     async def close(self) -> None:
         """Ends the connection without waiting for the last words; iterating ends. Idempotent."""
         if self._closing:
-            return await self._socket.wait_closed()
+            return await self._until_closed()
         self._closing = True
-        self._reader.cancel()
-        await asyncio.wait([self._reader])
+        for task in filter(None, (self._reader, self._resending)):
+            task.cancel()
+            await asyncio.wait([task])
         self._end()
         if self._events.full():
             self._events.get_nowait()
         self._events.put_nowait(None)
+        if self._socket is not None:
+            await self._say_farewell(self._socket)
+
+    async def _until_closed(self) -> None:
+        if self._socket is not None:
+            await self._socket.wait_closed()
+
+    async def _say_farewell(self, socket: ClientConnection) -> None:
         # Read on, or the answer to our close frame stays behind messages that nobody takes.
-        draining = asyncio.create_task(self._discard())
+        draining = asyncio.create_task(_discard(socket))
         code = CloseCode.PROTOCOL_ERROR if self._garbage else CloseCode.NORMAL_CLOSURE
         try:
-            await self._socket.close(code)
+            await socket.close(code)
         finally:
             draining.cancel()
 
@@ -129,13 +159,11 @@ class Session:
                 # After an error the next step raises: only the close can follow it.
                 async for event in self:
                     if event["type"] == "ready":
-                        self.ready = event
                         return
                     if event["type"] != "error":
                         break
         except TimeoutError:
-            message = "The server took the connection but did not open a session: try again later."
-            raise SessionError("stalled", message, True) from None
+            raise stalled() from None
         raise not_the_protocol()
 
     def __aiter__(self) -> Self:
@@ -156,36 +184,63 @@ class Session:
             raise self._failure
         raise StopAsyncIteration
 
-    async def _control(self, type: str, fields: dict[str, object]) -> None:
-        await self._transmit(self._codec.control({**fields, "type": type}))
+    # Sending
 
-    async def _transmit(self, frame: str | bytes) -> None:
+    def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
-        try:
-            await self._socket.send(frame)
-        except ConnectionClosed as closed:
-            over = SessionError("closed", "The session is over: open a new one.")
-            raise (self._judged(closed) or over) from closed
+        if self._ended:
+            raise _over()
 
-    async def _read(self) -> None:
-        failure = None
+    async def _control(self, message: dict[str, Any]) -> None:
+        if self._socket is not None:
+            await self._transmit(self._socket, message)
+
+    async def _pump(self) -> None:
+        """Sends what was said and not yet sent, in order."""
+        async with self._uplink:
+            while (socket := self._socket) is not None:
+                said = self._track.replay.next()
+                if said is None:
+                    return
+                await self._transmit(socket, said)
+
+    async def _transmit(self, socket: ClientConnection, said: Said) -> None:
+        codec = self._codec
+        frame = codec.audio(said) if isinstance(said, bytes) else codec.control(said)
         try:
-            while self._last.get("type") != "done":
-                event = self._codec.decode(await self._socket.recv())
-                self._take_note(event)
-                await self._events.put(event)
+            await socket.send(frame)
         except ConnectionClosed as closed:
             failure = self._judged(closed)
-        except SessionError as garbage:
-            self._garbage, failure = True, garbage
+            if self._may_return(failure):
+                return  # the reader finds it too, and has it said again
+            raise (failure or _over()) from closed
+
+    # Hearing
+
+    async def _read(self) -> None:
+        failure = await self._listen()
+        while failure is not None and self._may_return(failure):
+            failure = await self._regain(failure) or await self._listen()
         self._end(failure)
         await self._events.put(None)
 
-    async def _discard(self) -> None:
-        with suppress(ConnectionClosed):
-            while True:
-                await self._socket.recv()
+    async def _listen(self) -> SessionError | None:
+        """Hears a connection to its end; what was wrong with it, if it was."""
+        assert self._socket is not None
+        try:
+            while self._last.get("type") != "done":
+                event = self._codec.decode(await self._socket.recv())
+                if event["type"] == "done" and self._track.is_cut_short:
+                    continue  # not the session's last word, only this server's: the close follows
+                self._take_note(event)
+                await self._events.put(event)
+        except ConnectionClosed as closed:
+            return self._judged(closed)
+        except SessionError as garbage:
+            self._garbage = True
+            return garbage
+        return None
 
     def _end(self, failure: SessionError | None = None) -> None:
         self._failure = self._failure or failure
@@ -194,10 +249,11 @@ class Session:
 
     def _take_note(self, event: Event) -> None:
         self._last = event
-        samples = event.get("samples")
-        if event["type"] == "confirmed" and isinstance(samples, int):
-            self.confirmed_samples = max(self.confirmed_samples, samples)
+        self._track.hear(event)
+        if event["type"] == "confirmed":
             self._news.set()
+        if event["type"] not in ("ready", "pong", "error"):
+            self._regaining.progressed()
 
     def _judged(self, closed: ConnectionClosed) -> SessionError | None:
         """Why the connection ended; None: as it should."""
@@ -209,17 +265,56 @@ class Session:
             return from_event(self._last, closed.rcvd.code if closed.rcvd else None)
         return from_close(closed)
 
+    # Coming back
+
+    def _may_return(self, failure: SessionError | None) -> bool:
+        hopeful = failure is not None and failure.retryable and not self._closing
+        return hopeful and self._track.resumable and self._regaining.within_s > 0
+
+    async def _regain(self, failure: SessionError) -> SessionError | None:
+        """Opens the session again; why that cannot be, if it cannot."""
+        self._socket = None
+        try:
+            socket, ready = await self._regaining.regain(failure, self._track.rejoining())
+            self._socket, self._last = socket, ready
+            lost = self._track.rejoin(ready)
+        except SessionError as final:
+            return final
+        self._news.set()
+        await self._events.put(ready)
+        self._resending = asyncio.create_task(self._resend(lost))
+        return None
+
+    async def _resend(self, lost: dict[str, object]) -> None:
+        with suppress(SessionError):  # whoever iterates is told
+            if lost:
+                await self._control({**lost, "type": "configure"})
+            await self._pump()
+
+
+async def _discard(socket: ClientConnection) -> None:
+    with suppress(ConnectionClosed):
+        while True:
+            await socket.recv()
+
+
+def _over() -> SessionError:
+    return SessionError("closed", "The session is over: open a new one.")
+
 
 @asynccontextmanager
 async def connect(
-    url: str, *, format: Format = "json", api_key: str | None = None, **options: object
-) -> AsyncIterator[Session]:
+    url: str, *, format: Format = "json", api_key: str | None = None,
+    reconnect_s: float = RECONNECT_S, **options: object,
+) -> AsyncIterator[Session]:  # fmt: skip
     """Opens a session, and closes its connection in the end.
 
     Args:
         url: ``ws://HOST:PORT`` or ``http://…``; without a path the protocol's own is used.
         format: what messages are written in.
         api_key: sent as a header, where the server asks for one.
+        reconnect_s: for how long a lost connection is tried again; 0: not at all. Each that is
+            regained begins with a ``ready`` event.
         options: the protocol's; those that are None are left to the server. A long ``context``
             goes into a first message; if it is refused, that is an ``error`` event.
 
@@ -231,7 +326,12 @@ async def connect(
     later: dict[str, object] = {}
     if len(stream_url(url, format, options)) > MAX_URL_CHARS and "context" in options:
         later["context"] = options.pop("context")
-    session = Session(await _open(stream_url(url, format, options), api_key), codec)
+
+    async def redial(options: dict[str, object]) -> ClientConnection:
+        return await dial(stream_url(url, format, options), api_key)
+
+    regaining = Regaining(redial, codec, reconnect_s)
+    session = Session(await redial(options), codec, Track(options), regaining)
     try:
         await session.wait_ready()
         if later:
@@ -239,26 +339,3 @@ async def connect(
         yield session
     finally:
         await session.close()
-
-
-async def _open(url: str, api_key: str | None) -> ClientConnection:
-    where = without_query(url)
-    try:
-        return await open_websocket(
-            url,
-            additional_headers={"Authorization": f"Bearer {api_key}"} if api_key else None,
-            close_timeout=CLOSE_TIMEOUT_S,
-            compression=None,  # the server has it off: audio does not shrink
-            # A proxy, if the environment names one, does not know this machine's own addresses.
-            proxy=None if is_loopback(url) else True,
-        )
-    except InvalidStatus as refusal:
-        raise from_response(refusal.response) from None
-    except InvalidHandshake:
-        raise not_the_protocol() from None
-    except ssl.SSLError:
-        message = f"No secure connection to {where} could be made: check its certificate."
-        raise SessionError("unreachable", message) from None
-    except OSError:
-        message = f"No server answers at {where}: check the address, and that it is running."
-        raise SessionError("unreachable", message, True) from None

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -46,6 +47,21 @@ class OneWordASecondModel:
 
     def warm_up(self) -> None:
         pass
+
+
+class DigestModel(OneWordASecondModel):
+    """Writes a digest of each second of audio: a sample more or less changes every word after."""
+
+    def answer(self, step: Step) -> StepResult:
+        seconds = [step.audio[at : at + 16_000] for at in range(0, len(step.audio), 16_000)]
+        digests = [zlib.crc32(second.tobytes()) for second in seconds]
+        return StepResult(
+            tokens=tuple(digests),
+            pieces=tuple(f" {digest:x}".encode() for digest in digests),
+            stop="eos",
+            language="en",
+            confidence=0.9,
+        )
 
 
 class TellingModel(OneWordASecondModel):
