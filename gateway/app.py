@@ -60,7 +60,8 @@ def create_app(
             opening = dialect.open(_handshake(websocket), host)
             grant.check_options(opening.options)
             live = registry.find(opening.rejoining, grant)
-            if live is None:
+            if live is None or not live.hears(opening.options):
+                live = None
                 registry.admit()
                 fresh = LiveSession(host.session, opening, grant, worker, settings, metrics)
         except GatewayError as error:

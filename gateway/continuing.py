@@ -47,14 +47,18 @@ def begin_at(point: ResumePoint, sample_rate: int) -> Beginning:
         return Beginning(checkpoint, _inside(wanted, sample_rate), wanted, point.last_segment, None)
     kept = kept or 0
     start = _inside(kept, sample_rate)
-    lost = checkpoint is not None and start > checkpoint.start
-    return Beginning(
-        _silence_until(start, point),
-        start,
-        kept,
-        point.last_segment,
-        (samples_to_ms(checkpoint.start), samples_to_ms(start)) if checkpoint and lost else None,
-    )
+    over = _known_over(point)
+    gap_ms = None
+    if over is not None and start > over:
+        gap_ms = samples_to_ms(over), samples_to_ms(start)
+    return Beginning(_silence_until(start, point), start, kept, point.last_segment, gap_ms)
+
+
+def _known_over(point: ResumePoint) -> int | None:
+    """All before this sample is in finals or was silence; None: that cannot be known."""
+    if point.checkpoint is not None:
+        return point.checkpoint.start
+    return None if point.last_segment else 0
 
 
 def _inside(sample: int, sample_rate: int) -> int:

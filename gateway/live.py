@@ -6,8 +6,9 @@ A `gateway.connection.Connection` serves it; when that is lost, another may take
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from typing import Any
 
 import structlog
 
@@ -23,7 +24,6 @@ from gateway.errors import (
     IdleTimeout,
     Internal,
     InvalidAudio,
-    InvalidOption,
     MaxDuration,
     QuotaExceeded,
     ShuttingDown,
@@ -82,13 +82,7 @@ class LiveSession:
         options = parse_options(grant.fixed_options, base=options, max_segment_ms=longest_ms)
         point = opening.rejoining and opening.rejoining.point
         self._beginning = begin_at(point, options.sample_rate) if point else None
-        # The rest of a container means nothing to who has not heard its beginning.
-        resumable = opening.resumable and options.encoding not in IN_CONTAINERS
-        if point and not resumable:
-            raise InvalidOption(
-                "A session whose audio comes in a container cannot be resumed: open a new one."
-            )
-        self._secret = secrets.token_urlsafe(16) if resumable else None
+        self._secret = secrets.token_urlsafe(16) if opening.resumable else None
         self.key = (point.session if point else id, secrets.randbits(48))
         """Id and epoch, which names this process's part of the session."""
         self.session = Session(
@@ -146,15 +140,31 @@ class LiveSession:
             and grant.owner == self._grant.owner
             and dict(grant.fixed_options) == dict(self._grant.fixed_options)
             and self._journal.since(point.last_seq) is not None
+            and (point.from_sample or 0) <= self.session.next_sample
         )
 
     def resume(self, point: ResumePoint, codec: Codec, grant: Grant) -> list[Outgoing]:
         """What a new connection is sent first; `may_resume` has said yes."""
         self.touch()
         self._codec, self._grant = codec, grant
+        self._drop_container()  # the client begins another where this one's audio ends
         missed = self._journal.since(point.last_seq)
         assert missed is not None
         return [self.session.resumed(), *missed]
+
+    def hears(self, options: Mapping[str, Any]) -> bool:
+        """Whether audio as these options say is what it takes."""
+        known = self.session.options
+        wanted = (
+            options.get("encoding", known.encoding),
+            options.get("sample_rate", known.sample_rate),
+        )
+        return (str(wanted[0]), str(wanted[1])) == (known.encoding, str(known.sample_rate))
+
+    def _drop_container(self) -> None:
+        if self._container is not None:
+            self._container.close()
+            self._container = None
 
     # Client to session
 
@@ -303,8 +313,7 @@ class LiveSession:
         """Nobody is or will be connected any more: frees what it holds, and reports."""
         if self._speech is not None:
             self._speech.discard()
-        if self._container is not None:
-            self._container.close()
+        self._drop_container()
         self._metrics.closed.labels(close_code).inc()
         self._metrics.conflated.inc(self.outbox.conflated)
         log.info(

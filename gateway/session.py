@@ -127,7 +127,8 @@ class Session:
         self.totals = {"partials": 0, "finals": 0, "revised": 0, "suppressed": 0}
 
     def _go_on_from(self, beginning: Beginning) -> None:
-        self._decoder.samples_in = beginning.next_sample
+        rates = self._decoder.sample_rate, self.options.sample_rate
+        self._decoder.samples_in = -(-beginning.next_sample * rates[0] // rates[1])
         self._decoder.samples_out = beginning.start
         self._finalizes = beginning.checkpoint.finalizes
         self._engine()
@@ -150,7 +151,7 @@ class Session:
             sample_rate=self.options.sample_rate,
             options=self.options.model_dump(),
             limits=self._limits | {"max_unconfirmed_ms": self._max_unconfirmed_ms},
-            next_sample=self._decoder.samples_in,
+            next_sample=self.next_sample,
             finalizes=self._finalizes,
             resume=self._identity.secret,
         )
@@ -240,6 +241,12 @@ class Session:
             speech.close_segment(reason)
 
     @property
+    def next_sample(self) -> int:
+        """What the client is to send next."""
+        rates = self._decoder.sample_rate, self.options.sample_rate
+        return self._decoder.samples_in * rates[1] // rates[0]
+
+    @property
     def audio_s(self) -> float:
         """Seconds of audio received."""
         return self._decoder.samples_in / self._decoder.sample_rate
@@ -289,11 +296,8 @@ class Session:
     def _replayed(self, upto: int) -> int:
         """The first sample of a replay, at the client's rate."""
         assert self._speech is not None
-        if self.options.encoding in IN_CONTAINERS:
-            samples = min(self._decoder.to_client_samples(upto), self._decoder.samples_in)
-            return samples * self.options.sample_rate // self._decoder.sample_rate
         if self.ended_by is not None and upto >= self._speech.received:
-            return self._decoder.samples_in  # the end: there is nothing to replay
+            return self.next_sample  # the end: there is nothing to replay
         return replay_from(upto, self.options.sample_rate)
 
     def _partial(self, event: heard.Partial) -> Partial:

@@ -1,8 +1,6 @@
 /**
  * What server and browser say to each other: the messages' shapes and the rules about closing.
  *
- * Times and segment numbers are those of `ScribewireSession`: they run on over reconnections.
- *
  * @typedef {"idle" | "connecting" | "open" | "stopping" | "closed"} SessionState
  *
  * @typedef {object} Ready
@@ -10,6 +8,9 @@
  * @property {string} session
  * @property {string | number} epoch
  * @property {string} [resume] secret for taking the session up again
+ * @property {boolean} [resumed] whether the server still had the session that was named
+ * @property {number} [next_sample] from which on audio is to be sent
+ * @property {number} [finalizes] how many `finalize` messages were taken
  * @property {string} model
  * @property {number} sample_rate
  * @property {Record<string, any>} options in force
@@ -116,24 +117,4 @@ export async function refusalIn(reply) {
  */
 export function isRetryable(code) {
   return code >= 4000 ? code < 4500 : code === 1001 || code === 1006 || code === 1011 || code === 1012;
-}
-
-const TIMES = ["at_ms", "start_ms", "end_ms", "from_ms", "to_ms", "duration_ms"];
-const SEGMENTS = ["segment", "segments"];
-
-/**
- * A message of a connection that began later, in the session's own numbers.
- * @param {any} message
- * @param {{ samples: number, ms: number, segments: number }} base what came before the connection
- */
-export function rebase(message, base) {
-  if (base.samples === 0 && base.segments === 0) return message;
-  const moved = { ...message };
-  const add = (/** @type {string} */ name, /** @type {number} */ amount) => {
-    if (typeof moved[name] === "number") moved[name] += amount;
-  };
-  for (const name of TIMES) add(name, base.ms);
-  for (const name of SEGMENTS) add(name, base.segments);
-  if (message.type === "confirmed") add("samples", base.samples);
-  return moved;
 }

@@ -13,15 +13,15 @@
  * `detail`, and once more as `message`. Errors and warnings that the client finds itself are marked
  * `local: true`. The client's own events: `state`; `disconnected`, `reconnected`; `closed`, the last.
  *
- * Audio is kept until it is confirmed. A connection that is lost is opened again with growing delays
- * and gets that audio again, in a new server session; times and segment numbers run on. Partials of
- * the open segment begin anew, finals that came stay. If the connection is away for so long that
- * audio must be dropped, a local `warning` of code `audio_gap` says from when to when.
+ * Audio is kept until it is confirmed. A connection that is lost is opened again with growing delays,
+ * and the session goes on, in the same server or in another: no word is lost and none comes twice.
+ * Partials of the open segment may begin anew. If the connection is away for so long that audio must
+ * be dropped, a `warning` of code `audio_gap` says from when to when.
  */
 
 import { Connection } from "./connection.js";
 import { hasOpus } from "./opus.js";
-import { askWhyRefused, isRetryable, rebase } from "./protocol.js";
+import { askWhyRefused, isRetryable } from "./protocol.js";
 import { Timers } from "./timers.js";
 import { UnconfirmedAudio } from "./unconfirmed-audio.js";
 
@@ -46,8 +46,6 @@ export class ScribewireSession extends EventTarget {
   /** @type {SessionState} */
   #state = "idle";
   #audio = new UnconfirmedAudio();
-  /** Where the connection began in the session's count. */
-  #base = { samples: 0, ms: 0, segments: 0 };
   /** The server said `ready` on this connection: audio may be sent. */
   #ready = false;
   /** @type {Ready | null} */
@@ -57,12 +55,12 @@ export class ScribewireSession extends EventTarget {
   #attempt = 0;
   #lastSegment = 0;
   #lastSeq = 0;
+  /** Of the last `confirmed`. */
+  #confirmed = { samples: 0, checkpoint: "" };
   #progressAt = 0;
   #stopSent = false;
-  /** Unconfirmed audio that had to be dropped: its first sample. @type {number | null} */
-  #gapFrom = null;
-  /** Options changed by `configure`: a new connection begins with what is in force then. */
-  #changed = new Set();
+  /** Options changed by `configure`, as they were asked for. @type {Record<string, any>} */
+  #changed = {};
   /** @type {Done | null} */
   #done = null;
   /** @type {Notice | null} */
@@ -118,12 +116,14 @@ export class ScribewireSession extends EventTarget {
     return this.#ms(this.#audio.end - this.#audio.sent + (this.#connection?.buffered ?? 0) / 2);
   }
 
-  /** What a new connection would need to take the server's session up where it was lost. */
+  /** What a new connection says to go on with the session; null: there is none yet. */
   get resumePoint() {
     const { session, resume, epoch } = this.#server ?? {};
-    const from = this.#audio.from - this.#base.samples;
-    const segment = this.#lastSegment - this.#base.segments;
-    return { session, resume, epoch, last_seq: this.#lastSeq, last_segment: segment, from_sample: from };
+    if (resume === undefined) return null;
+    const { samples, checkpoint } = this.#confirmed;
+    const from = Math.max(samples, this.#audio.from);
+    const point = { session, resume, epoch, last_seq: this.#lastSeq, last_segment: this.#lastSegment, from_sample: from };
+    return checkpoint ? { ...point, checkpoint } : point;
   }
 
   connect() {
@@ -145,7 +145,6 @@ export class ScribewireSession extends EventTarget {
     if (this.#ready) {
       if (excess > this.#audio.sent) return this.#fail("uplink_slow", "Audio comes faster than it can be sent.");
     } else if (excess > this.#audio.from) {
-      this.#gapFrom ??= this.#audio.from;
       this.#audio.forget(excess);
     }
     this.#pump();
@@ -167,7 +166,8 @@ export class ScribewireSession extends EventTarget {
    * @param {string} [id]
    */
   finalize(id) {
-    this.#connection?.send({ type: "finalize", ...(id === undefined ? {} : { id }) });
+    this.#audio.finalize(id);
+    this.#pump();
   }
 
   /**
@@ -179,7 +179,7 @@ export class ScribewireSession extends EventTarget {
       Object.assign(this.options, options);
       return;
     }
-    for (const name of Object.keys(options)) this.#changed.add(name);
+    Object.assign(this.#changed, options);
     this.#connection?.send({ ...options, type: "configure" });
   }
 
@@ -212,7 +212,8 @@ export class ScribewireSession extends EventTarget {
     // What comes in a first message may be long; the rest is refused before the session opens.
     const { context, ...options } = this.options;
     const opus = options.encoding === "opus" && hasOpus() && !this.#opusFailed;
-    Object.assign(options, { encoding: opus ? "opus" : "pcm_s16le", sample_rate: this.sampleRate });
+    const audio = { encoding: opus ? "opus" : "pcm_s16le", sample_rate: this.sampleRate };
+    Object.assign(options, audio, this.resumePoint);
     for (const [name, value] of Object.entries(options)) url.searchParams.set(name, String(value));
     // A browser drops the connection if it offers subprotocols and the server picks none,
     // so they are offered only where the token needs them.
@@ -224,7 +225,7 @@ export class ScribewireSession extends EventTarget {
         this.#opened = true;
         if (context) this.#connection?.send({ type: "configure", id: OPTIONS_ID, context });
       },
-      said: (/** @type {any} */ message) => this.#onMessage(rebase(message, this.#base)),
+      said: (/** @type {any} */ message) => this.#onMessage(message),
       ended: (/** @type {number} */ code, /** @type {string | null} */ reason) => this.#onEnded(code, reason),
     };
     this.#connection = new Connection(url, protocols, listener, opus ? this.sampleRate : null);
@@ -235,11 +236,8 @@ export class ScribewireSession extends EventTarget {
     if (typeof message.seq === "number") this.#lastSeq = message.seq;
     if (message.type !== "pong") this.#progressAt = performance.now();
     if (message.type === "ready") this.#onReady(message);
-    else if (message.type === "final") {
-      this.#lastSegment = message.segment;
-      // Its `confirmed` may be lost with the connection, and then its words would come twice.
-      this.#confirm(this.#samples(message.end_ms));
-    } else if (message.type === "confirmed") this.#confirm(message.samples);
+    else if (message.type === "final") this.#lastSegment = message.segment;
+    else if (message.type === "confirmed") this.#confirm(message);
     else if (message.type === "error") this.#error = message;
     else if (message.type === "done") this.#done = message;
 
@@ -253,32 +251,22 @@ export class ScribewireSession extends EventTarget {
   #onReady(ready) {
     const again = this.#server !== null;
     this.#server = ready;
-    for (const name of this.#changed) this.options[name] = ready.options[name] ?? "auto";
+    for (const name of Object.keys(this.#changed)) this.options[name] = ready.options[name] ?? "auto";
     if (this.#ready) return; // it answers a `configure`
     this.#ready = true;
     this.#error = null;
-    this.#audio.rewind();
-    const samples = this.#audio.from;
-    this.#base = { samples, ms: Math.round(this.#ms(samples)), segments: this.#lastSegment };
+    this.#audio.rewind(ready.next_sample ?? 0, ready.finalizes ?? 0);
     if (this.#state === "connecting") this.#enter("open");
-    if (again) this.#dispatch("reconnected", { resent_ms: this.#ms(this.#audio.end - samples) });
-    if (this.#gapFrom !== null) this.#tellGap(this.#gapFrom, samples);
-    this.#gapFrom = null;
+    if (!again) return;
+    const lost = Object.entries(this.#changed).filter(([name, value]) => this.options[name] !== value);
+    if (lost.length > 0) this.configure(Object.fromEntries(lost));
+    this.#dispatch("reconnected", { resent_ms: this.#ms(this.#audio.end - this.#audio.sent) });
   }
 
-  /**
-   * @param {number} from
-   * @param {number} to
-   */
-  #tellGap(from, to) {
-    const bounds = { from_ms: Math.round(this.#ms(from)), to_ms: Math.round(this.#ms(to)) };
-    const message = "The connection was away for so long that audio had to be dropped.";
-    this.#dispatch("warning", { type: "warning", code: "audio_gap", message, ...bounds, local: true });
-  }
-
-  /** @param {number} upto */
-  #confirm(upto) {
-    this.#audio.forget(Math.min(upto, this.#audio.sent));
+  /** @param {{ samples: number, finalizes: number, checkpoint: string }} confirmed */
+  #confirm(confirmed) {
+    this.#confirmed = confirmed;
+    this.#audio.forget(Math.min(confirmed.samples, this.#audio.sent), confirmed.finalizes);
     this.#attempt = 0;
   }
 

@@ -2,10 +2,17 @@
 
 const BYTES_PER_SAMPLE = 2;
 
-/** Audio by sample offset: what the server has not confirmed, and what was not yet sent. */
+/**
+ * Audio by sample offset, and the `finalize` messages that have their places in it: what the server
+ * has not confirmed, and what was not yet sent.
+ */
 export class UnconfirmedAudio {
   /** @type {Int16Array<ArrayBuffer>[]} */
   #chunks = [];
+  /** Not confirmed, in order. @type {{ at: number, number: number, id: string | undefined }[]} */
+  #finalizes = [];
+  #finalizesSaid = 0;
+  #finalizesSent = 0;
   /** First sample held. */
   from = 0;
   /** First sample not yet sent. */
@@ -20,6 +27,15 @@ export class UnconfirmedAudio {
   }
 
   /**
+   * Has a `finalize` sent behind the audio that was pushed.
+   * @param {string} [id]
+   */
+  finalize(id) {
+    this.#finalizesSaid += 1;
+    this.#finalizes.push({ at: this.end, number: this.#finalizesSaid, id });
+  }
+
+  /**
    * Sends what may be sent now.
    * @param {Connection} connection
    * @param {{ unconfirmed: number, buffered: number, frame: number }} most samples that may be
@@ -28,24 +44,37 @@ export class UnconfirmedAudio {
    */
   sendTo(connection, most) {
     while (connection.buffered < most.buffered * BYTES_PER_SAMPLE) {
-      const room = most.unconfirmed - (this.sent - this.from);
-      const samples = this.#next(Math.min(room, most.frame));
+      const finalize = this.#finalizes.find(({ number }) => number > this.#finalizesSent);
+      if (finalize !== undefined && finalize.at <= this.sent) {
+        this.#finalizesSent = finalize.number;
+        connection.send({ type: "finalize", id: finalize.id });
+        continue;
+      }
+      const room = Math.min(most.unconfirmed - (this.sent - this.from), most.frame);
+      const samples = this.#next(finalize === undefined ? room : Math.min(room, finalize.at - this.sent));
       if (samples === undefined) return "sent";
       connection.sendAudio(samples);
     }
     return "blocked";
   }
 
-  /** All that is held is to be sent (again). */
-  rewind() {
-    this.sent = this.from;
+  /**
+   * A new connection goes on at sample `next`, behind so many `finalize` messages.
+   * @param {number} next
+   * @param {number} finalizes
+   */
+  rewind(next, finalizes) {
+    this.sent = Math.min(Math.max(next, this.from), this.end);
+    this.#finalizesSent = finalizes;
   }
 
   /**
-   * Forgets all audio before sample `upto`.
+   * Forgets all audio before sample `upto`, and so many `finalize` messages.
    * @param {number} upto
+   * @param {number} [finalizes]
    */
-  forget(upto) {
+  forget(upto, finalizes = 0) {
+    this.#finalizes = this.#finalizes.filter(({ number }) => number > finalizes);
     while (this.#chunks.length > 0 && this.from < upto) {
       const [first] = this.#chunks;
       const gone = Math.min(upto - this.from, first.length);

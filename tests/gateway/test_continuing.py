@@ -72,3 +72,10 @@ def test_without_a_checkpoint_it_goes_on_behind_the_last_final() -> None:
 
     assert (beginning.start, beginning.checkpoint.segments) == (32_000, 5)
     assert beginning.gap_ms is None
+
+
+def test_without_any_final_all_before_is_lost() -> None:
+    fresh = replace(POINT, checkpoint=None, last_segment=0, from_sample=32_000)
+
+    assert begin_at(fresh, SAMPLE_RATE).gap_ms == (0, 2000)
+    assert begin_at(replace(fresh, from_sample=0), SAMPLE_RATE).gap_ms is None

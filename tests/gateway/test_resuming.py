@@ -38,12 +38,14 @@ def point(ready: Event, **more: object) -> str:
     return urlencode({name: ready[name] for name in ("session", "resume", "epoch")} | more)
 
 
-async def lost(server: Server, key: str = KEYS[0], query: str = "") -> tuple[Event, list[Event]]:
-    """Speaks until a final has come, and loses the connection: `ready`, and all that was heard."""
+async def lost(
+    server: Server, key: str = KEYS[0], *, until: str = "final"
+) -> tuple[Event, list[Event]]:
+    """Speaks until such a message came, and loses the connection: `ready`, and all heard."""
     events: list[Event] = []
-    async with dial(server, query, **bearer(key)) as socket:
+    async with dial(server, **bearer(key)) as socket:
         await socket.send(SPEECH)
-        while not events or events[-1]["type"] != "final":
+        while not events or events[-1]["type"] != until:
             events.append(await hear(socket))
         socket.transport.abort()
     async with asyncio.timeout(5):
@@ -92,6 +94,20 @@ async def test_who_is_not_the_same_finds_nothing_and_is_not_told_why(
     assert again[0]["resume"] != ready["resume"]
     # The one whose it is still finds it.
     assert (await back(server, point(ready, last_seq=heard[-1]["seq"])))[0]["resumed"]
+
+
+async def test_who_lost_audio_that_the_server_never_had_is_told(server: Server) -> None:
+    """Never a partial recovery passed off as whole."""
+    ready, heard = await lost(server, until="confirmed")
+    end, confirmed = len(SPEECH) // 2, heard[-1]
+    claims = {"last_seq": heard[-1]["seq"], "checkpoint": confirmed["checkpoint"]}
+
+    again = await back(server, point(ready, from_sample=end + 16_000, **claims))
+
+    assert again[0]["resumed"] is False
+    [gap] = [event for event in again if event["type"] == "warning"]
+    assert (gap["code"], gap["to_ms"]) == ("audio_gap", (end + 16_000) // 16)
+    assert gap["from_ms"] == confirmed["samples"] // 16
 
 
 async def test_half_a_point_is_refused_by_name(server: Server) -> None:

@@ -5,7 +5,6 @@ import re
 from contextlib import ExitStack
 from itertools import pairwise
 
-import jiwer
 import pytest
 from playwright.async_api import Page, Route, expect
 
@@ -51,13 +50,7 @@ async def test_a_file_goes_on_after_each_cut(server: Server, open_page: OpenPage
         assert now[: len(before)] == before
         got = await cues(page)
 
-    # Each caption of the whole is there once: nothing was lost, nothing is told twice.
-    for text, begin, end in expected:
-        middle = (begin + end) / 2
-        assert sum(a <= middle < b for _, a, b in got) == 1, text
-    assert all(a[2] <= b[1] for a, b in pairwise(got))
-    # A segment that begins a few milliseconds elsewhere may be heard a little otherwise.
-    assert jiwer.wer(joined(expected), joined(got)) < 0.1
+    assert got == expected
 
 
 async def test_what_is_said_meanwhile_is_not_lost(server: Server, open_page: OpenPage) -> None:
@@ -161,10 +154,6 @@ async def test_a_server_that_restarts_is_found_again(open_page: OpenPage) -> Non
             await stop(page)
             captions = await cues(page)
     assert all(a[2] <= b[1] for a, b in pairwise(captions))
-
-
-def joined(captions: list[tuple[str, int, int]]) -> str:
-    return " ".join(words([text for text, _, _ in captions]))
 
 
 def port_of(server: Server) -> int:
