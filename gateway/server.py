@@ -207,7 +207,7 @@ async def _running(settings: Settings) -> AsyncIterator[tuple[DrainingServer, so
             watch = asyncio.create_task(registry.watch_deadlines(), name="deadlines")
             try:
                 server = DrainingServer(
-                    uvicorn.Config(app, **_uvicorn(settings, metrics)), registry
+                    uvicorn.Config(app, **uvicorn_options(settings, metrics)), registry
                 )
                 server.on_hangup = guard.reload
                 yield server, bound
@@ -217,7 +217,8 @@ async def _running(settings: Settings) -> AsyncIterator[tuple[DrainingServer, so
             await worker.close()
 
 
-def _uvicorn(settings: Settings, metrics: Metrics) -> dict[str, Any]:
+def uvicorn_options(settings: Settings, metrics: Metrics) -> dict[str, Any]:
+    """How connections are served, whatever the application."""
     return {
         "http": punctual(
             settings.handshake_timeout_s, metrics.limited.labels("handshake_timeout_s").inc
