@@ -42,6 +42,8 @@ def replay_from(needed: int, sample_rate: int) -> int:
 def begin_at(point: ResumePoint, sample_rate: int) -> Beginning:
     """The best that can be made of what the client has."""
     checkpoint, kept = point.checkpoint, point.from_sample
+    if checkpoint is None and not kept:  # all is there, from the very beginning
+        checkpoint = Checkpoint(VadState().tobytes())
     wanted = replay_from(checkpoint.start, sample_rate) if checkpoint is not None else 0
     if checkpoint is not None and (kept is None or kept <= wanted):
         return Beginning(checkpoint, _inside(wanted, sample_rate), wanted, point.last_segment, None)

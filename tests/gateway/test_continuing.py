@@ -78,4 +78,11 @@ def test_without_any_final_all_before_is_lost() -> None:
     fresh = replace(POINT, checkpoint=None, last_segment=0, from_sample=32_000)
 
     assert begin_at(fresh, SAMPLE_RATE).gap_ms == (0, 2000)
-    assert begin_at(replace(fresh, from_sample=0), SAMPLE_RATE).gap_ms is None
+
+
+@pytest.mark.parametrize("kept", [None, 0])
+def test_who_still_has_all_begins_again_and_is_not_told_twice(kept: int | None) -> None:
+    beginning = begin_at(replace(POINT, checkpoint=None, from_sample=kept), SAMPLE_RATE)
+
+    assert (beginning.start, beginning.checkpoint.segments, beginning.seen) == (0, 0, 5)
+    assert beginning.gap_ms is None
