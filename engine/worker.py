@@ -119,6 +119,12 @@ class Worker:
         return self._runner.restarts
 
     @property
+    def cadence(self) -> int:
+        """Samples between two partial steps of a segment, if one more session spoke."""
+        speaking = sum(session.stream.speaking for session in self._sessions.values())
+        return self._pacing.cadence(speaking + 1)
+
+    @property
     def step_cost_s(self) -> float:
         """Smoothed seconds of model time per step."""
         return self._pacing.step_cost_s

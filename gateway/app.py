@@ -60,8 +60,9 @@ def create_app(
             opening = dialect.open(_handshake(websocket), host)
             grant.check_options(opening.options)
             live = registry.find(opening.rejoining, grant)
-            if live is None or not live.hears(opening.options):
-                live = None
+            if live is not None and not live.hears(opening.options):
+                live = None  # its audio would be taken for what it is not: a new one goes on
+            if live is None:
                 registry.admit()
                 fresh = LiveSession(host.session, opening, grant, worker, settings, metrics)
         except GatewayError as error:

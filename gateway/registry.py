@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from gateway.access import Grant
 from gateway.connection import Connection
-from gateway.errors import Internal, Replaced, ShuttingDown, TooManySessions
+from gateway.errors import Internal, Overloaded, Replaced, ShuttingDown, TooManySessions
 from gateway.live import LiveSession
 from gateway.metrics import Metrics
 from gateway.settings import Settings
@@ -35,10 +36,16 @@ class Served(Protocol):
 
 
 class Registry:
-    """Owns the sessions, connected or not."""
+    """Owns the sessions, connected or not.
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._settings, self._metrics = settings, metrics
+    Args:
+        cadence_ms: how often partials could come if there was one session more.
+    """
+
+    def __init__(
+        self, settings: Settings, metrics: Metrics, cadence_ms: Callable[[], int] = lambda: 0
+    ) -> None:
+        self._settings, self._metrics, self._cadence_ms = settings, metrics, cadence_ms
         self.draining = False
         self._connected: dict[LiveSession, Connection] = {}
         self._detached: dict[LiveSession, float] = {}
@@ -52,13 +59,16 @@ class Registry:
         """Lets another session in, or not. One without a connection makes room.
 
         Raises:
-            ShuttingDown, TooManySessions: not now.
+            ShuttingDown, TooManySessions, Overloaded: not now.
         """
         if self.draining:
             raise ShuttingDown(retry_after_ms=RETRY_AFTER_MS)
         if self._open >= self._settings.max_sessions:
             self._metrics.limited.labels("max_sessions").inc()
             raise TooManySessions(retry_after_ms=RETRY_AFTER_MS)
+        if self._cadence_ms() > self._settings.max_cadence_ms:
+            self._metrics.limited.labels("max_cadence_ms").inc()
+            raise Overloaded(retry_after_ms=RETRY_AFTER_MS)
         if self._open + len(self._detached) >= self._settings.max_sessions:
             self._forget(next(iter(self._detached)))
 

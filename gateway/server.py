@@ -16,6 +16,7 @@ import uvloop
 
 from engine.cluster.pool import Plan
 from engine.cluster.runner import RayRunner
+from engine.messages import samples_to_ms
 from engine.process_runner import ProcessRunner
 from engine.runner import ModelOptions, ModelUnavailableError, Runner, ThreadRunner
 from engine.vad import VoiceDetector
@@ -202,7 +203,7 @@ async def _running(settings: Settings) -> AsyncIterator[tuple[DrainingServer, so
                 await worker.start()
             except ModelUnavailableError as error:
                 raise CannotStartError(str(error)) from None
-            registry = Registry(settings, metrics)
+            registry = Registry(settings, metrics, lambda: samples_to_ms(worker.cadence))
             app = create_app(settings, worker, registry, metrics, guard)
             watch = asyncio.create_task(registry.watch_deadlines(), name="deadlines")
             try:

@@ -14,9 +14,17 @@ from engine.guards import SHORTEST_SPEECH
 from engine.messages import Step, StepResult, ms_to_samples
 from engine.segment import Due, StreamOptions
 from engine.stream import Stream
-from engine.transcript import Confirmed, Final, Partial
+from engine.transcript import Confirmed, Final, Partial, SegmentFailed
 from engine.vad import FRAME as FRAME_SAMPLES
-from tests.engine.scripted import INFO, AppendOnlyClient, Playback, Scene, confirmed, finished
+from tests.engine.scripted import (
+    INFO,
+    AppendOnlyClient,
+    Playback,
+    Scene,
+    ScriptedModel,
+    confirmed,
+    finished,
+)
 
 S = 16_000
 WORDS = [f" {word}" for word in ("one", "two", "three", "four", "five", "six", "seven")]
@@ -86,6 +94,30 @@ def test_the_start_of_an_empty_final_does_not_depend_on_when_steps_were_taken() 
     late = run(scene, StreamOptions(), {5}, [1600], [200])
 
     assert said(late) == said(prompt)
+
+
+@settings(max_examples=40)
+@given(parts, options, delays, st.integers(0, 1000))
+def test_steps_that_come_to_nothing_change_no_final(
+    parts: list[str | int], options: StreamOptions, delays: list[int], seed: int
+) -> None:
+    """P3: a runner dies at any step, at most twice in a row at the same segment."""
+    failures: dict[int, int] = {}
+    luck = Random(seed)
+    scene = Scene(*parts)
+    model = ScriptedModel(scene)
+
+    def answer(due: Due, step: Step) -> StepResult | None:
+        failed = failures.get(due.segment.index, 0)
+        dies = failed < 2 and luck.random() < 0.5
+        failures[due.segment.index] = failed + 1 if dies else 0
+        return None if dies else model.answer(due, step)
+
+    undisturbed = run(scene, options, set(), [1600], delays)
+    disturbed = run(scene, options, set(), [1600], delays, answer)
+
+    assert [f.text for f in disturbed.finals] == [f.text for f in undisturbed.finals]
+    assert not [event for event in disturbed.events if isinstance(event, SegmentFailed)]
 
 
 @settings(max_examples=80, deadline=None)
