@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: run test lint soak system clean
+.PHONY: run test lint soak long-session malformed system clean
 
 run: $(VENV)/.installed  ## start the gateway with the embedded model
 	@$(BIN)/scribewire serve $(ARGS)
@@ -18,7 +18,13 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-soak: $(VENV)/.installed-dev  ## two hours of speech through one session with the real model
+soak: $(VENV)/.installed-dev  ## half an hour of sessions over a bad network, with a model that is killed
+	$(BIN)/python -m tests.soak $(ARGS)
+
+malformed: $(VENV)/.installed-dev  ## 100,000 messages that no client should send
+	$(BIN)/python -m tests.malformed $(ARGS)
+
+long-session: $(VENV)/.installed-dev  ## two hours of speech through one session with the real model
 	$(BIN)/python -m tests.memory_of_a_long_session $(ARGS)
 
 system:  ## Debian packages that a bare machine lacks (run as root)
