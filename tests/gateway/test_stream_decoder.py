@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 
 from engine.messages import Audio
 from gateway.audio import decode_file
-from gateway.errors import InvalidAudio
+from gateway.errors import GatewayError, InvalidAudio
 from gateway.media import HEAD_BYTES, decode_media, demuxer
 from gateway.stream_decoder import PIECE, StreamDecoder
 from tests.media import recorded
@@ -127,17 +127,17 @@ async def test_a_recording_that_ends_before_its_head() -> None:
             await anext(decoder.flush())
 
 
-async def test_decoding_is_not_done_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_decoding_is_not_done_on_the_event_loop() -> None:
     threads = set()
-    make = StreamDecoder.make
 
-    def watched(self: StreamDecoder, made: object) -> None:
-        threads.add(threading.get_ident())
-        make(self, made)  # type: ignore[arg-type]
+    class Watched(StreamDecoder):
+        def make(self, made: Audio | GatewayError | None) -> None:
+            threads.add(threading.get_ident())
+            super().make(made)
 
-    monkeypatch.setattr(StreamDecoder, "make", watched)
-    async with decoding() as decoder:
-        assert await feed(decoder, recorded(BECKETT, "ogg"))
+    decoder = Watched()
+    assert await feed(decoder, recorded(BECKETT, "ogg"))
+    decoder.close()
 
     assert len(threads) == 1
     assert threading.get_ident() not in threads
