@@ -104,6 +104,14 @@ class TestTheConnectionIsLost:
         assert not codes(events)
         assert server.metric("scribewire_sessions_resumed_total", found="nothing") == 0
 
+    async def test_a_hundred_times(self, server: Server, undisturbed: list[Event]) -> None:
+        async with chaos(server.ws, seed=100, cut_after=(5_000, 25_000)) as network:
+            events = await transcript(network.url)
+
+        assert network.cuts >= 100
+        assert finals(events) == undisturbed
+        assert not codes(events)
+
     async def test_byte_by_byte_with_jitter(self, server: Server) -> None:
         audio = SPEECH[: 2 * RATE * 6]
         clean = await transcript(server.ws, audio)
@@ -136,7 +144,7 @@ class TestTheSessionIsLost:
         self, forgetful: Server, undisturbed: list[Event], seed: int
     ) -> None:
         async with chaos(forgetful.ws, seed=seed) as network:
-            cutting = asyncio.create_task(cut_now_and_then(network, 1.2))
+            cutting = asyncio.create_task(cut_now_and_then(network, 0.4))
             events = await transcript(network.url)
             cutting.cancel()
 
