@@ -51,7 +51,7 @@ def create_app(
     page = files("web_demo")
 
     async def index(request: Request) -> Response:
-        return FileResponse(str(page / "index.html"))
+        return FileResponse(str(page / "index.html"), media_type="text/html")
 
     async def stream(websocket: WebSocket) -> None:
         dialect, host = DIALECTS[websocket.scope["path"]], _host(worker, settings)
