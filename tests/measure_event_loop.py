@@ -1,4 +1,4 @@
-"""How long the gateway's event loop is held: ``python -m tests.measure_event_loop [--sessions 100]``.
+"""How long the gateway's event loop is held: ``python -m tests.measure_event_loop``.
 
 A gateway whose model answers at once, in this process, under the load of `scribewire bench` in
 others. A task wakes every millisecond and notes how much later than asked it did.
@@ -7,6 +7,7 @@ others. A task wakes every millisecond and notes how much later than asked it di
 import argparse
 import asyncio
 import sys
+from pathlib import Path
 
 import numpy as np
 import uvloop
@@ -33,7 +34,7 @@ async def measure(sessions: int, seconds: float) -> None:
     late_ms: list[float] = []
     async with run_in_background(settings) as url:
         load = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.cli", "bench", "--url", url, "--sessions",
+            Path(sys.prefix) / "bin" / "scribewire", "bench", "--url", url, "--sessions",
             str(sessions), "--duration-s", str(seconds), stdout=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         await asyncio.sleep(4)  # the clients start
