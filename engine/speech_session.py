@@ -97,7 +97,7 @@ class SpeechSession:
     def emit(self) -> None:
         """Hands the gathered events over."""
         if self.stream.events and not self.over:
-            events, self.stream.events = self.stream.events, []
+            events = self.stream.take_events()
             self._listener.hear(events)
             self._engine.said(self, events)
         if not self.over:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from engine.checkpoint import Checkpoint
-from engine.guards import low_evidence
 from engine.messages import (
     Audio,
     ModelInfo,
@@ -16,21 +15,17 @@ from engine.messages import (
     SegmentKey,
     Step,
     StepResult,
-    TimedWord,
     ms_to_samples,
 )
-from engine.segment import Due, Hypothesis, Segment, StepKind, StreamOptions
+from engine.scribe import Scribe
+from engine.segment import Due, Segment, StepKind, StreamOptions
 from engine.segmenter import Segmenter
-from engine.spacing import decode, joiner
 from engine.transcript import (
     CloseReason,
     Confirmed,
     Event,
-    Final,
     Finished,
-    Partial,
     SegmentFailed,
-    Suppressed,
 )
 from engine.vad import FRAME, VadState
 
@@ -50,8 +45,8 @@ class Stream:
         self, id: str, options: StreamOptions, model: ModelInfo, cut: Segmenter | None = None
     ) -> None:
         self.id = id
-        self.events: list[Event] = []
         self._model = model
+        self._scribe = Scribe(model)
         self._cut = cut or Segmenter(options)
         self._closed: deque[Segment] = deque()
         """Segments whose finals are still to come, oldest first."""
@@ -63,10 +58,6 @@ class Stream:
         """Taken, and not yet passed on: finals are missing before them. Oldest first."""
         self._checked, self._checked_at = (self._cut.segments, False), self._cut.clock
         """Of the last one taken: segments closed, whether at the end; and where."""
-        self._said = 0
-        """Segments whose finals were said."""
-        self._tail = ""
-        """The last character of the transcript so far."""
         self._said_all = False
 
     @classmethod
@@ -80,8 +71,18 @@ class Stream:
         """
         assert start <= checkpoint.start
         stream = cls(id, options, model, Segmenter.resumed(options, checkpoint, start))
-        stream._said, stream._tail = checkpoint.closed, checkpoint.tail
+        stream._scribe.segments, stream._scribe.tail = checkpoint.closed, checkpoint.tail
         return stream
+
+    @property
+    def events(self) -> list[Event]:
+        """What is to be said."""
+        return self._scribe.events
+
+    def take_events(self) -> list[Event]:
+        """What is to be said, this once."""
+        events, self._scribe.events = self._scribe.events, []
+        return events
 
     # Input
 
@@ -175,7 +176,7 @@ class Stream:
     def _collect(self) -> None:
         cut = self._cut
         if cut.events:
-            self.events += cut.events
+            self.events.extend(cut.events)
             cut.events.clear()
         closing = bool(cut.closed)
         for segment in cut.closed:
@@ -271,109 +272,33 @@ class Stream:
         return True
 
     def progress(self, due: Due, so_far: Progress) -> None:
-        """Shows what the step in flight has decoded, once that is more than what is shown.
+        """What the step in flight has decoded.
 
         A final's step shows nothing: it decodes again what is already to be read.
         """
-        segment = due.segment
-        if not self.options.partials or segment.end is not None:
-            return
-        if low_evidence(so_far, segment.voiced, self._model.least_confidence):
-            return
-        text = self._spaced(decode(so_far.text)[0].lstrip())
-        if len(text) > len(segment.shown):
-            self._say_partial(due, text, so_far.language)
-
-    # Saying
+        if self._shown(due):
+            self._scribe.progress(due, so_far)
 
     def _show(self, due: Due, result: StepResult) -> None:
-        segment = due.segment
-        if not self.options.partials or segment.end is not None:
-            return
-        if self._doubtful(segment, result):
-            return
-        if not segment.believe(result, due.end, self.options):
-            return
-        if result.stop == "repetition" and not segment.repetition_said:
-            segment.repetition_said = True
-            self.events.append(Suppressed(segment.index, "repetition", segment.start, due.end))
-        assert segment.latest is not None
-        text = self._spaced(segment.latest.text)
-        if text or segment.revision:
-            self._say_partial(due, text, result.language)
+        if self._shown(due):
+            self._scribe.partial(due, result, self.options)
 
-    def _say_partial(self, due: Due, text: str, language: str | None) -> None:
-        segment = due.segment
-        stable = self._spaced(segment.prefix_text)
-        assert text.startswith(stable), "the prefix is forced"
-        segment.revision += 1
-        segment.shown, segment.shown_stable = text, stable
-        self.events.append(
-            Partial(
-                segment=segment.index,
-                revision=segment.revision,
-                stable=stable,
-                unstable=text[len(stable) :],
-                start=segment.start,
-                end=due.end,
-                language=language,
-            )
-        )
+    def _shown(self, due: Due) -> bool:
+        return self.options.partials and due.segment.end is None
 
-    def _doubtful(self, segment: Segment, result: StepResult) -> bool:
-        return low_evidence(result, segment.voiced, self._model.least_confidence)
-
-    def _spaced(self, text: str) -> str:
-        return joiner(self._tail, text) + text
+    # Saying
 
     def _settle(self) -> None:
         """Says the finals that are ready, in the order of their segments."""
         while self._closed and self._closed[0].index in self._results:
             segment = self._closed.popleft()
-            self._say_final(segment, self._results.pop(segment.index))
+            result = self._results.pop(segment.index)
+            self._scribe.final(segment, result, timed=self.options.words)
             self._confirm()
         self._confirm()
         if self.finished and not self._closed and not self._said_all:
             self._said_all = True
             self.events.append(Finished(self.received, self._cut.segments))
-
-    def _say_final(self, segment: Segment, result: StepResult | None) -> None:
-        assert segment.end is not None
-        assert segment.reason is not None
-        text = segment.shown
-        words: tuple[TimedWord, ...] = ()
-        if segment.voiced == 0:
-            self.events.append(Suppressed(segment.index, "silence", segment.start, segment.end))
-        elif result is not None:
-            text = self._final_text(segment, result)
-            words = result.words if text else ()
-        self._tail = text[-1:] or self._tail
-        self._said = segment.index
-        self.events.append(
-            Final(
-                segment=segment.index,
-                text=text,
-                revised=not text.startswith(segment.shown_stable),
-                start=segment.start,
-                end=segment.end,
-                language=result.language if result is not None else None,
-                confidence=round(result.confidence, 4) if result is not None else None,
-                reason=segment.reason,
-                id=segment.finalize_id,
-                words=segment.timed(words) if self.options.words else None,
-            )
-        )
-
-    def _final_text(self, segment: Segment, result: StepResult) -> str:
-        assert segment.end is not None
-        if self._doubtful(segment, result):
-            self.events.append(
-                Suppressed(segment.index, "low_evidence", segment.start, segment.end)
-            )
-            return ""
-        if result.stop == "repetition" and not segment.repetition_said:
-            self.events.append(Suppressed(segment.index, "repetition", segment.start, segment.end))
-        return self._spaced(Hypothesis(result.tokens, result.pieces, segment.end).text)
 
     def _confirm(self) -> None:
         """Frees what is not needed any more, and says from where a replay would have to begin."""
@@ -385,7 +310,7 @@ class Stream:
             upto = self._cut.quiet_upto
         self._cut.pcm.drop_before(upto)
         self._check()
-        while self._checkpoints and self._checkpoints[0].closed <= self._said:
+        while self._checkpoints and self._checkpoints[0].closed <= self._scribe.segments:
             self._pass_on(self._checkpoints.popleft())
 
     def _check(self) -> None:
@@ -407,4 +332,6 @@ class Stream:
         news = (checkpoint.start, checkpoint.closed)
         if news != self._confirmed:
             self._confirmed = news
-            self.events.append(Confirmed(checkpoint.start, replace(checkpoint, tail=self._tail)))
+            self.events.append(
+                Confirmed(checkpoint.start, replace(checkpoint, tail=self._scribe.tail))
+            )
