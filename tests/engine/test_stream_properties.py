@@ -152,13 +152,15 @@ def test_what_is_confirmed_only_grows_and_every_word_before_it_is_in_a_final(
     scene = Scene(*parts)
     play = run(scene, options, marks, sizes, delays)
 
-    upto, text = 0, ""
+    upto, closed, text = 0, 0, ""
     for event in play.events:
         if isinstance(event, Final):
             text += event.text
         elif isinstance(event, Confirmed):
-            assert event.upto > upto
-            upto = event.upto
+            # A `finalize` in silence closes an empty segment where the last one ended.
+            assert (event.upto, event.checkpoint.closed) > (upto, closed)
+            assert event.checkpoint.closed >= closed
+            upto, closed = event.upto, event.checkpoint.closed
             spoken = "".join(w.text for w in scene.words if (w.start + w.end) // 2 < upto)
             assert text.strip().startswith(spoken.strip())
     assert upto == len(scene.audio)

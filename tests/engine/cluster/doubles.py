@@ -22,8 +22,12 @@ class SteadyModel(OneWordASecondModel):
         return [self.answer(step) for step in batch]  # and keeps nothing of it
 
 
-class OtherSteadyModel(SteadyModel):
-    """The same by another name."""
+class BusyModel(OneWordASecondModel):
+    """Takes a fifth of a second for a batch: with more waiting it is at work all the time."""
+
+    def step(self, batch: Sequence[Step]) -> list[StepResult]:
+        time.sleep(0.2)
+        return [self.answer(step) for step in batch]
 
 
 class MortalModel(DyingModel):

@@ -27,8 +27,7 @@ pytestmark = [
 
 STEADY = "tests.engine.cluster.doubles:SteadyModel"
 TELLING = "tests.engine.models.doubles:TellingModel"
-OTHER = "tests.engine.cluster.doubles:OtherSteadyModel"
-"""With a pool of its own: copies outlive the gateway that wanted them."""
+BUSY = "tests.engine.cluster.doubles:BusyModel"
 MORTAL = "tests.engine.cluster.doubles:MortalModel"
 
 
@@ -173,7 +172,7 @@ async def test_no_session_notices_that_copies_come_and_go(cluster: Cluster) -> N
 
 
 async def test_copies_follow_the_load(cluster: Cluster) -> None:
-    async with joined(OTHER, 1, most=2) as runner:
+    async with joined(BUSY, 1, most=2) as runner:
 
         async def keep_busy(name: str) -> None:
             while runner.copies == 1:
