@@ -169,19 +169,41 @@ def describe_step(step: Step, audio_from: int) -> dict[str, Any]:
     }
 
 
-def unpack_step(packed: dict[str, Any], earlier: Audio, new: Audio | None = None) -> Step:
+class HeldAudio:
+    """What a process has been sent of a segment; grows without being copied each time."""
+
+    def __init__(self) -> None:
+        self._samples: Audio = np.empty(0, np.float32)
+        self.length = 0
+
+    def whole(self, start: int, new: Audio) -> Audio:
+        """The first ``start`` samples and ``new`` behind them, shape ``(start + len(new),)``.
+
+        The result stays as it is while more is held: no sample is ever sent with another value.
+        """
+        assert start <= self.length, "audio is missing between what is held and what was sent"
+        end = start + len(new)
+        if end > len(self._samples):
+            room = np.empty(max(2 * end, SAMPLE_RATE), np.float32)
+            room[: self.length] = self._samples[: self.length]
+            self._samples = room
+        self._samples[start:end] = new
+        self.length = max(self.length, end)
+        return self._samples[:end]
+
+
+def unpack_step(packed: dict[str, Any], held: HeldAudio, new: Audio | None = None) -> Step:
     """Inverse of `pack_step`, or of `describe_step` if there is ``new``.
 
     Args:
-        earlier: the segment's audio before ``audio_from``, and perhaps more.
-        new: its audio from there on.
+        held: of the segment; holds the new audio too from now on.
+        new: the step's audio from ``audio_from`` on.
     """
     if new is None:
         new = np.frombuffer(packed["audio"], dtype=np.float32)
-    assert len(earlier) >= packed["audio_from"]
     return Step(
         key=SegmentKey(*packed["key"]),
-        audio=np.concatenate((earlier[: packed["audio_from"]], new)) if len(earlier) else new,
+        audio=held.whole(packed["audio_from"], new),
         forced=tuple(packed["forced"]),
         draft=tuple(packed["draft"]),
         language=packed["language"],

@@ -14,13 +14,12 @@ import socket
 import sys
 import threading
 import time
+from collections import defaultdict
 from dataclasses import asdict
 from typing import Any, cast
 
-import numpy as np
-
 from engine.messages import (
-    Audio,
+    HeldAudio,
     Progress,
     SegmentKey,
     Step,
@@ -86,7 +85,7 @@ class Worker:
         self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._wire, self._wanted, self._options = wire, model, options
         self._model: SpeechModel
-        self._audio: dict[SegmentKey, Audio] = {}
+        self._audio: defaultdict[SegmentKey, HeldAudio] = defaultdict(HeldAudio)
         self._memory = FreeMemory()
         self._in_order = threading.Lock()
         """Messages take effect on `_audio` in the order in which they came."""
@@ -147,12 +146,7 @@ class Worker:
         self._wire.send({"progress": pack_progress(progress)})
 
     def _unpack(self, packed: dict[str, Any]) -> Step:
-        key = SegmentKey(*packed["key"])
-        held = self._audio.get(key, np.empty(0, np.float32))
-        step = unpack_step(packed, held)
-        if len(step.audio) > len(held):
-            self._audio[key] = step.audio
-        return step
+        return unpack_step(packed, self._audio[SegmentKey(*packed["key"])])
 
 
 def main() -> None:

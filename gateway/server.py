@@ -8,6 +8,7 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -156,6 +157,7 @@ def _runner(settings: Settings) -> Runner:
         aligner=settings.aligner or None,
     )
     if settings.engine != "local":
+        options = replace(options, threads=max(1, round(settings.engine_cpus)))
         plan = Plan(
             settings.model, options, settings.engine_least, settings.engine_most,
             settings.engine_cpus, settings.engine_gpus,

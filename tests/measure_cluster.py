@@ -5,7 +5,7 @@ four copies of a double that takes 20 ms for a batch of any size; what a batch t
 that, beside four lanes of the same double in threads of this process. Sessions are pushed into the
 engine directly, and the detector is a double, so that on two cores the cluster is what is measured.
 
-Then steps a second of the embedded model, with one copy and with two.
+Then steps a second of the embedded model, with one copy of one core and with two.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import numpy as np
 from engine.cluster.pool import Plan
 from engine.cluster.runner import RayRunner
 from engine.messages import SAMPLE_RATE, SegmentKey, Step
+from engine.models.base import ModelOptions
 from engine.models.catalog import EMBEDDED
 from engine.runner import Runner, ThreadRunner
 from engine.segment import StreamOptions
@@ -65,7 +66,9 @@ async def added(name: str, runner: Runner, sessions: int, seconds: float) -> Non
 async def throughput(copies: int, seconds: float) -> None:
     """Prints how many steps of 4 s of speech so many copies of the embedded model take."""
     audio = decode_file(speech("two_cities.wav"))[: 4 * SAMPLE_RATE]
-    runner = RayRunner("ray", Plan(EMBEDDED, least=copies, most=copies, linger_s=5.0))
+    runner = RayRunner(
+        "ray", Plan(EMBEDDED, ModelOptions(threads=1), least=copies, most=copies, linger_s=5.0)
+    )
     await runner.start()
     while runner.copies < copies:
         await asyncio.sleep(0.1)

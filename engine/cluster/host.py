@@ -15,6 +15,7 @@ import numpy as np
 
 from engine.messages import (
     Audio,
+    HeldAudio,
     Progress,
     SegmentKey,
     Step,
@@ -44,10 +45,10 @@ class _Call:
         return any(step.final for step in self.steps)
 
 
-@dataclass(slots=True)
-class _Held:
-    audio: Audio
-    used_at: float
+class _Held(HeldAudio):
+    def __init__(self) -> None:
+        super().__init__()
+        self.used_at = 0.0
 
 
 class ModelHost:
@@ -151,17 +152,12 @@ class ModelHost:
 
     def _has(self, packed: dict[str, Any]) -> bool:
         held = self._held.get(SegmentKey(*packed["key"]))
-        return int(packed["audio_from"]) <= (len(held.audio) if held is not None else 0)
+        return int(packed["audio_from"]) <= (held.length if held is not None else 0)
 
     def _unpacked(self, packed: dict[str, Any], new: Audio) -> Step:
-        key = SegmentKey(*packed["key"])
-        held = self._held.get(key) or _Held(np.empty(0, np.float32), 0.0)
-        if not len(held.audio):
-            new = new.copy()  # else it would keep the whole batch's in Ray's memory
-        step = unpack_step(packed, held.audio, new)
-        longer = step.audio if len(step.audio) > len(held.audio) else held.audio
-        self._held[key] = _Held(longer, time.monotonic())
-        return step
+        held = self._held.setdefault(SegmentKey(*packed["key"]), _Held())
+        held.used_at = time.monotonic()
+        return unpack_step(packed, held, new)
 
     def _tell(self, progress: Progress) -> None:
         call = self._calls.get(progress.key)

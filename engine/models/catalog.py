@@ -35,7 +35,7 @@ def _load(name: str, options: ModelOptions) -> SpeechModel:
     if name == EMBEDDED:
         from engine.models.moonshine import Moonshine
 
-        return Moonshine()
+        return Moonshine(options.threads)
     if "/" in name or os.path.isdir(name):
         from engine.models.qwen3_asr.model import Qwen3ASR
 

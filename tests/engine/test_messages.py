@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.messages import (
+    HeldAudio,
     ModelInfo,
     SegmentKey,
     Step,
@@ -53,7 +54,9 @@ def same(one: Step, other: Step) -> bool:
 
 def across(step: Step, audio_from: int, held: int) -> Step:
     """A step sent to a process that holds the first ``held`` samples of its segment."""
-    return unpack_step(loads(dumps(pack_step(step, audio_from))), AUDIO[:held])
+    there = HeldAudio()
+    there.whole(0, AUDIO[:held])
+    return unpack_step(loads(dumps(pack_step(step, audio_from))), there)
 
 
 @given(
@@ -99,6 +102,14 @@ def test_a_final_may_be_shorter_than_what_is_held() -> None:
 
 def test_more_may_be_held_than_was_said_to_be() -> None:
     assert same(across(STEP, audio_from=300, held=900), STEP)
+
+
+def test_what_was_unpacked_before_stays_as_it_is() -> None:
+    held = HeldAudio()
+    parts = [held.whole(at, AUDIO[at : at + 100]) for at in range(0, 1000, 100)]
+
+    for i, part in enumerate(parts):
+        assert np.array_equal(part, AUDIO[: 100 * (i + 1)])
 
 
 def test_audio_missing_between_held_and_sent_is_noticed() -> None:
