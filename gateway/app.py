@@ -20,12 +20,14 @@ from gateway.connection import Connection, send_frame
 from gateway.errors import GatewayError, NotFound, as_fields
 from gateway.http.answers import error_response
 from gateway.http.health import health_routes
+from gateway.http.rooms import room_routes
 from gateway.http.security_headers import SecurityHeaders
 from gateway.http.tokens import token_routes
 from gateway.http.transcriptions import transcription_routes
 from gateway.live import LiveSession
 from gateway.metrics import Metrics
 from gateway.registry import Registry
+from gateway.rooms import Rooms
 from gateway.settings import Settings
 from gateway.wire.codec import Codec, Dialect, Handshake, Host, Keepalive, Rejoining
 from gateway.wire.deepgram import DeepgramDialect
@@ -42,13 +44,15 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     }
 )
 """What is spoken at which path."""
+PUBLISH = "publish"
+"""Query parameter with the room's name, whatever the protocol."""
 
 
 def create_app(
     settings: Settings, worker: Worker, registry: Registry, metrics: Metrics, guard: Guard
 ) -> Starlette:
     """The ASGI application over a started worker; nobody gets past the guard."""
-    page = files("web_demo")
+    page, rooms = files("web_demo"), Rooms(settings, metrics)
 
     async def index(request: Request) -> Response:
         return FileResponse(str(page / "index.html"), media_type="text/html")
@@ -65,16 +69,30 @@ def create_app(
             if live is None:
                 registry.admit()
                 fresh = LiveSession(host.session, opening, grant, worker, settings, metrics)
+                publish(websocket, fresh, grant)
         except GatewayError as error:
             metrics.refused.labels(error.code).inc()
             await refuse(websocket, error, dialect, host)
             return
-        await websocket.accept(opening.subprotocol)
+        try:
+            await websocket.accept(opening.subprotocol)
+        except BaseException:
+            if live is None:
+                fresh.unpublish()  # nobody will ever serve it
+            raise
         if live is None:
             fresh.greet()
             await registry.serve(Connection(websocket, opening.codec, fresh, settings, metrics))
         elif opening.rejoining is not None:
             await resume(websocket, opening.rejoining, live, grant)
+
+    def publish(websocket: WebSocket, live: LiveSession, grant: Grant) -> None:
+        if (name := websocket.query_params.get(PUBLISH)) is not None:
+            grant.check_room(name, "publisher")
+            live.publish(rooms.publish(grant.owner, name, live.session.id, live.lose_room))
+
+    async def refuse_viewer(websocket: WebSocket, error: GatewayError) -> None:
+        await refuse(websocket, error, NATIVE, _host(worker, settings))
 
     async def resume(
         websocket: WebSocket, rejoining: Rejoining, live: LiveSession, grant: Grant
@@ -106,6 +124,7 @@ def create_app(
             Route("/v1/stream", would_open),
             *health_routes(worker, registry, metrics),
             *token_routes(guard, worker, settings),
+            *room_routes(rooms, settings, metrics, refuse_viewer),
             *transcription_routes(worker, registry, settings, metrics, guard),
             Mount("/static", StaticFiles(directory=str(page))),
             WebSocketRoute("/{path:path}", nowhere),
@@ -126,7 +145,7 @@ async def _not_found(request: Request, error: Exception) -> Response:
 
 def _handshake(websocket: WebSocket) -> Handshake:
     return Handshake(
-        query=websocket.query_params.multi_items(),
+        query=[each for each in websocket.query_params.multi_items() if each[0] != PUBLISH],
         subprotocols=websocket.scope["subprotocols"],
         headers=dict(websocket.headers),
     )

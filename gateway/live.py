@@ -26,6 +26,7 @@ from gateway.errors import (
     InvalidAudio,
     MaxDuration,
     QuotaExceeded,
+    Replaced,
     ShuttingDown,
     SlowConsumer,
     Unauthorized,
@@ -34,6 +35,7 @@ from gateway.errors import (
 from gateway.journal import Journal
 from gateway.metrics import Metrics
 from gateway.outbox import Outbox
+from gateway.rooms import Publication
 from gateway.session import Identity, Session
 from gateway.settings import Settings
 from gateway.stream_decoder import StreamDecoder
@@ -101,6 +103,7 @@ class LiveSession:
         )
         self.outbox = Outbox(settings.outbox_events, settings.outbox_bytes)
         self._journal = Journal(settings.outbox_events, settings.outbox_bytes)
+        self._publication: Publication | None = None
         self.claims = 0
         """Connections that wanted to take it up."""
         self._opened_at = self._heard_at = time.monotonic()
@@ -232,6 +235,7 @@ class LiveSession:
             self.put([message])
         else:
             self._failed = True
+            self.unpublish()
             # What waits for a slow reader would never be read: the error itself must get through.
             slow = isinstance(error, SlowConsumer)
             self.closing = self._codec.closing(error)
@@ -245,7 +249,10 @@ class LiveSession:
         for event, message in zip(events, self.session.translate(events), strict=True):
             self._count(event)
             self.put([message])
+            if self._publication is not None:
+                self._publication.say(message)
             if isinstance(message, Done):
+                self.unpublish()
                 self.outbox.close(self.closing.code)
 
     def broken(self) -> None:
@@ -274,6 +281,22 @@ class LiveSession:
                 self.outbox.put(message)
         except SlowConsumer as error:
             self.fail(error)
+
+    # Its room
+
+    def publish(self, publication: Publication) -> None:
+        """What it says from now on is said there too, over whichever connection it is heard."""
+        self._publication = publication
+
+    def unpublish(self) -> None:
+        """Gives its room up, if it has one: another session may speak there at once."""
+        if self._publication is not None:
+            self._publication.end()
+            self._publication = None
+
+    def lose_room(self) -> None:
+        """A newer session speaks in its room. Who reads it there would not read this one."""
+        self.fail(Replaced("Another session was published in this room: go on with that one."))
 
     # Deadlines and the end
 
@@ -313,6 +336,7 @@ class LiveSession:
         """Nobody is or will be connected any more: frees what it holds, and reports."""
         if self._speech is not None:
             self._speech.discard()
+        self.unpublish()
         self._drop_container()
         self._metrics.closed.labels(close_code).inc()
         self._metrics.conflated.inc(self.outbox.conflated)

@@ -20,6 +20,11 @@ class Metrics:
             "scribewire_sessions_resumed", "Lost connections come back, by what was found: the "
             "session, or nothing", ["found"], registry=registry,
         )  # fmt: skip
+        self.rooms = Gauge("scribewire_rooms", "Rooms kept now", registry=registry)
+        self.viewers = Gauge("scribewire_viewers", "Viewers of rooms now", registry=registry)
+        self.slow_viewers = Counter(
+            "scribewire_slow_viewers", "Viewers closed for being slow", registry=registry
+        )
         self.opened = Counter("scribewire_sessions_opened", "Sessions opened", registry=registry)
         self.closed = Counter(
             "scribewire_sessions_closed",

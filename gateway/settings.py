@@ -77,6 +77,8 @@ class Settings(BaseSettings):
     """Sessions of a client's address at a time; 0: no limit. This machine's have none."""
     handshakes_per_minute: int = Field(120, ge=0)
     """Handshakes and requests of a client's address in a minute; 0: no limit."""
+    viewer_handshakes_per_minute: int = Field(3000, ge=0)
+    """The same for following a room: a lecture hall may share one address."""
     audio_minutes_per_day: float = Field(0.0, ge=0, allow_inf_nan=False)
     """Audio of a key in a day, in UTC, if the key says nothing else; 0: no limit."""
     handshake_timeout_s: float = Field(5.0, gt=0, allow_inf_nan=False)
@@ -106,7 +108,14 @@ class Settings(BaseSettings):
     """Bytes of an upload; a larger one is refused with 413."""
     max_upload_s: float = Field(14_400.0, gt=0, allow_inf_nan=False)
     """Seconds of audio in an upload; a longer one is refused with 413."""
-
+    max_rooms: int = Field(100, ge=1)
+    """Rooms at a time; those that nobody uses make place for new ones."""
+    max_viewers: int = Field(5000, ge=1)
+    """Viewers of all rooms at a time."""
+    max_viewers_per_room: int = Field(2000, ge=1)
+    """Viewers of a room at a time."""
+    room_history: int = Field(500, ge=0, le=100_000)
+    """Finals that a room keeps for who comes late."""
     outbox_events: int = Field(256, ge=16)
     """Messages that may wait for a slow reader; partials of a segment count once."""
     outbox_bytes: int = Field(1_048_576, ge=65_536)

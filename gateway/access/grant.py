@@ -7,8 +7,8 @@ from typing import Any
 from starlette.types import Scope
 
 from gateway.access.keys import Key
-from gateway.access.tokens import Claims
-from gateway.errors import InvalidOption
+from gateway.access.tokens import Claims, Role
+from gateway.errors import InvalidOption, Unauthorized
 
 SCOPE_KEY = "scribewire.grant"
 
@@ -73,6 +73,17 @@ class Grant:
         for name, fixed in self.fixed_options.items():
             if name in given and _written(given[name]) != _written(fixed):
                 raise InvalidOption(f"{name} is fixed by the token: leave it out.", id=id)
+
+    def check_room(self, room: str, role: Role) -> None:
+        """Whether this may speak in a room, or follow it. A key may do both, in its own rooms.
+
+        Raises:
+            Unauthorized: it has a token, which is not for that.
+        """
+        if self.claims is not None and (self.claims.role, self.claims.room) != (role, room):
+            raise Unauthorized(
+                f"This token is not a {role}'s of this room: get one from POST /v1/tokens."
+            )
 
 
 def grant_of(scope: Scope) -> Grant:

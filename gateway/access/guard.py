@@ -20,6 +20,8 @@ from gateway.settings import Settings
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/favicon.ico"})
 OPEN_PREFIX = "/static/"
 METRICS_PATH = "/metrics"
+ROOM_PREFIX = "/v1/rooms/"
+"""Who comes here only follows: such sockets are no sessions, and have limits of their own."""
 
 log = structlog.get_logger("gateway.access")
 
@@ -30,6 +32,7 @@ _REFUSALS = {
     "used": "This token was for one session, which was opened: get a fresh one.",
     "key_in_address": "A key does not belong in an address, which is logged: send it as "
     "'Authorization: Bearer KEY', or a short-lived token of POST /v1/tokens as ?token=.",
+    "viewer": "This token is for viewing a room and opens no session: get one without a role.",
     "metrics": "Metrics are for this machine, for keys, or for all if the operator says so: "
     "set SCRIBEWIRE_METRICS_OPEN.",
     "key_needed": "Tokens are made for keys, not for tokens: send 'Authorization: Bearer KEY'.",
@@ -94,7 +97,7 @@ class Guard:
         if not is_allowed(scope, self._allowed):
             self._denied("origin")
             raise ForbiddenOrigin()
-        self.limits.knock(address)
+        self.limits.knock(address, viewing=scope["path"].startswith(ROOM_PREFIX))
         if scope["type"] == "http" and scope["path"] == METRICS_PATH:
             return self._metrics(scope, address)
         return self._identify(scope, address)
@@ -105,8 +108,9 @@ class Guard:
 
         Raises:
             TooManySessions, QuotaExceeded: there is none.
-            Unauthorized: its token was for one session, which was opened.
+            Unauthorized: its token was for one session, which was opened, or is a viewer's.
         """
+        self._check_role(grant)
         with self.limits.session(grant.key, grant.address):
             if grant.claims is not None:
                 try:
@@ -117,7 +121,12 @@ class Guard:
 
     def check_session(self, grant: Grant) -> None:
         """Whether a session could begin now; raises as `session` does."""
+        self._check_role(grant)
         self.limits.check_session(grant.key, grant.address)
+
+    def _check_role(self, grant: Grant) -> None:
+        if grant.claims is not None and grant.claims.role == "viewer":
+            raise self._refusal("viewer")
 
     def check_key(self, grant: Grant) -> None:
         """Whether this is the holder of a key, or of nothing where no key is asked for.

@@ -46,26 +46,30 @@ class Limits:
     _sessions_of_key: Counter[str] = field(default_factory=Counter)
     _sessions_of_address: Counter[str] = field(default_factory=Counter)
     _audio: dict[str, _Day] = field(default_factory=dict)
-    _buckets: OrderedDict[str, Bucket] = field(default_factory=OrderedDict)
+    _buckets: OrderedDict[tuple[str, str], Bucket] = field(default_factory=OrderedDict)
 
-    def knock(self, address: str) -> None:
+    def knock(self, address: str, *, viewing: bool = False) -> None:
         """Takes note of a handshake or request.
+
+        Args:
+            viewing: it follows a room, as a whole lecture hall may do from one address.
 
         Raises:
             TooManySessions: the address has made too many of them of late.
         """
-        a_minute = self.settings.handshakes_per_minute
+        name = "viewer_handshakes_per_minute" if viewing else "handshakes_per_minute"
+        a_minute: int = getattr(self.settings, name)
         if not a_minute or is_loopback(address):
             return
-        now, network = self.clock(), network_of(address)
-        bucket = self._buckets.pop(network, None) or Bucket(a_minute / 60, a_minute, now)
-        self._buckets[network] = bucket  # at the end: seen last
+        now, counted = self.clock(), (name, network_of(address))
+        bucket = self._buckets.pop(counted, None) or Bucket(a_minute / 60, a_minute, now)
+        self._buckets[counted] = bucket  # at the end: seen last
         if len(self._buckets) > MAX_ADDRESSES:
             self._buckets.popitem(last=False)
         if wait_s := bucket.wait_s(now):
             message = "Too many connections were opened from your address: try again later."
             error = TooManySessions(message, retry_after_ms=max(1, round(wait_s * 1000)))
-            self._refuse("handshakes_per_minute", error)
+            self._refuse(name, error)
         bucket.take()
 
     def check_session(self, key: Key | None, address: str) -> None:

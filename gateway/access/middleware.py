@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket
 
 from gateway.access.credentials import echoing, without_credentials
 from gateway.access.grant import SCOPE_KEY
-from gateway.access.guard import Guard
+from gateway.access.guard import ROOM_PREFIX, Guard
 from gateway.errors import GatewayError
 from gateway.http.answers import error_response
 
@@ -34,7 +34,7 @@ class AccessControl:
         with ExitStack() as held:
             try:
                 grant = self._guard.decide(scope)
-                if scope["type"] == "websocket":
+                if scope["type"] == "websocket" and not scope["path"].startswith(ROOM_PREFIX):
                     held.enter_context(self._guard.session(grant))
             except GatewayError as error:
                 await self._refuse(scope, receive, send, error)

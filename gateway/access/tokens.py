@@ -23,6 +23,9 @@ from typing import Any, Literal
 from gateway.access.keys import Key, KeyRing
 
 TOKEN_PREFIX = "swt1."  # noqa: S105  (not one: what each begins with)
+Role = Literal["publisher", "viewer"]
+"""What a token may do in its room: speak there, or follow it and nothing else."""
+
 MAX_TOKEN_CHARS = 4096
 """A browser sends it in a header, and servers take lines of 8 KiB."""
 
@@ -55,6 +58,9 @@ class Claims:
     """OpenAI's own form of them, where the token was asked for in it."""
     id: str | None = None
     """Of a token that opens one session only."""
+    role: Role | None = None
+    """What it is for in ``room``; None: for sessions, and for no room."""
+    room: str = ""
 
 
 class Tokens:
@@ -76,7 +82,7 @@ class Tokens:
         """The token that says ``claims``, for the holder of ``key``."""
         fields = {
             "k": claims.key, "x": claims.expires_at, "o": dict(claims.options),
-            "s": claims.session, "j": claims.id,
+            "s": claims.session, "j": claims.id, "w": claims.role, "r": claims.room,
         }  # fmt: skip
         # A field that says nothing is left out: the token goes into a header.
         payload = _base64(_json({name: each for name, each in fields.items() if each}))
@@ -146,4 +152,5 @@ def _claims(payload: str) -> Claims:
         raise TokenError("invalid") from None
     if not well_typed:
         raise TokenError("invalid")
-    return Claims(key, until, options, fields.get("s"), fields.get("j"))
+    session, id, role = fields.get("s"), fields.get("j"), fields.get("w")
+    return Claims(key, until, options, session, id, role, fields.get("r", ""))

@@ -13,9 +13,10 @@ from starlette.routing import Route
 
 from engine.worker import Worker
 from gateway.access import Guard, grant_of
-from gateway.access.tokens import MAX_TOKEN_CHARS, Claims, new_token_id
+from gateway.access.tokens import MAX_TOKEN_CHARS, Claims, Role, new_token_id
 from gateway.errors import GatewayError, InvalidMessage, InvalidOption
 from gateway.http.answers import error_response
+from gateway.rooms.rooms import check_room_name
 from gateway.settings import Settings
 from gateway.wire.options import parse_options
 from gateway.wire.stream_options import to_stream_options
@@ -40,6 +41,10 @@ class TokenRequest(BaseModel):
     """The token opens one session; false: as many as the key may have, until it expires."""
     options: dict[str, Any] = {}
     """Session options that it fixes."""
+    role: Role | None = None
+    room: str = ""
+    """With a role, and only then. A viewer's token is good until it expires, so that pages can
+    reconnect."""
 
 
 class ExpiresAfter(BaseModel):
@@ -84,15 +89,18 @@ def token_routes(guard: Guard, worker: Worker, settings: Settings) -> list[Route
 
     async def tokens(request: Request) -> Response:
         body = await _body(request, TokenRequest, settings.max_control_bytes)
+        check_role(body)
         options = parse_options(body.options, max_segment_ms=worker.model.max_segment_ms)
         to_stream_options(options, worker.model)  # refuses what the model cannot do
         fixed = {name: getattr(options, name) for name in body.options}
+        single_use = body.single_use and body.role != "viewer"
         token, expires_at = issued(
             request, body.expires_in_s, options=fixed,
-            id=new_token_id() if body.single_use else None,
+            id=new_token_id() if single_use else None, role=body.role, room=body.room,
         )  # fmt: skip
+        of_room = {"role": body.role, "room": body.room} if body.role else {}
         return _no_store({"token": token, "expires_at": expires_at, "options": fixed,
-                          "single_use": body.single_use})  # fmt: skip
+                          "single_use": single_use, **of_room})  # fmt: skip
 
     async def client_secrets(request: Request) -> Response:
         body = await _body(request, SecretRequest, settings.max_control_bytes)
@@ -114,6 +122,17 @@ def token_routes(guard: Guard, worker: Worker, settings: Settings) -> list[Route
         Route("/v1/tokens", answering(tokens), methods=["POST"]),
         Route("/v1/realtime/client_secrets", answering(client_secrets), methods=["POST"]),
     ]
+
+
+def check_role(body: TokenRequest) -> None:
+    """
+    Raises:
+        InvalidMessage, InvalidOption: role and room do not come together, or there is no such room.
+    """
+    if (body.role is None) != (body.room == ""):
+        raise InvalidMessage("role and room come together: give both or neither.")
+    if body.role is not None:
+        check_room_name(body.room)
 
 
 async def _body(request: Request, kind: type[Body], max_bytes: int) -> Body:

@@ -1,0 +1,191 @@
+"""One room: what was said in it, and who follows. No sockets.
+
+A message is written once for the room. What waits for a viewer are references to that text, and
+partials of a segment give way to newer ones, so a slow viewer costs little and delays nobody.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from gateway.errors import SlowConsumer
+from gateway.wire.messages import (
+    Done,
+    Final,
+    Outgoing,
+    Partial,
+    SpeechEnded,
+    SpeechStarted,
+    Suppressed,
+    UtteranceEnded,
+    to_map,
+)
+from gateway.wire.strict_json import dump_json
+
+LEFT = "left"
+"""Type of the message that says: that session speaks here no more."""
+
+SegmentKey = tuple[str, int]
+"""Session and segment: a room outlives its sessions, whose segments all count from the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomFrame:
+    """A message as every viewer gets it."""
+
+    seq: int
+    """Counts the room's messages, from 1; a viewer sees gaps where partials gave way."""
+    text: str
+    """JSON."""
+    segment: SegmentKey | None = None
+    is_partial: bool = False
+
+
+class Viewer:
+    """What waits for one viewer.
+
+    Args:
+        history: what it gets first.
+        max_waiting: messages that may wait behind that.
+    """
+
+    def __init__(self, history: Iterable[RoomFrame], max_waiting: int) -> None:
+        # By segment for partials, by number for all else: a newer text is found at once.
+        self._waiting: dict[SegmentKey | int, RoomFrame] = {_key(each): each for each in history}
+        self._most = max_waiting + len(self._waiting)
+        self._filled = asyncio.Event()
+        self._is_slow = False
+        if self._waiting:
+            self._filled.set()
+
+    def put(self, frame: RoomFrame) -> None:
+        """Queues a message; too many end the viewer, at its next `get`."""
+        if self._is_slow:
+            return
+        if frame.segment is not None:
+            self._waiting.pop(frame.segment, None)
+        self._waiting[_key(frame)] = frame
+        if len(self._waiting) > self._most:
+            self._waiting.clear()
+            self._is_slow = True
+        self._filled.set()
+
+    async def get(self) -> RoomFrame:
+        """The next message.
+
+        Raises:
+            SlowConsumer: too many waited.
+        """
+        await self._filled.wait()
+        if self._is_slow:
+            raise SlowConsumer()
+        frame = self._waiting.pop(next(iter(self._waiting)))
+        if not self._waiting:
+            self._filled.clear()
+        return frame
+
+
+class Room:
+    """The one owner of a room's state.
+
+    Args:
+        history: finals that are kept for who comes late.
+    """
+
+    def __init__(self, history: int) -> None:
+        self.viewers: set[Viewer] = set()
+        self.speaker: Publication | None = None
+        """The session that speaks here now."""
+        self._seq, self._most = 0, history
+        self._finals: dict[SegmentKey, RoomFrame] = {}
+        self._partials: dict[SegmentKey, RoomFrame] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody would miss it now."""
+        return self.speaker is None and not self.viewers
+
+    def take(self, session: str, replaced: Callable[[], None]) -> "Publication":
+        """Makes a session the speaker, whoever was."""
+        if self.speaker is not None:
+            self.speaker.replace()
+        self.speaker = Publication(self, session, replaced)
+        return self.speaker
+
+    def publish(self, message: Outgoing, session: str) -> None:
+        """Passes a session's message to all viewers, if it is one for them."""
+        segment: SegmentKey | None = None
+        match message:
+            case Partial() | Final() | Suppressed():
+                segment = (session, message.segment)
+            case SpeechStarted() | SpeechEnded() | UtteranceEnded() | Done():
+                pass
+            case _:
+                return
+        is_partial = isinstance(message, Partial)
+        text = dump_json(to_map(message, session, self._seq + 1))
+        frame = RoomFrame(self._seq + 1, text, segment, is_partial)
+        self._keep(frame, isinstance(message, Final))
+        self._tell(frame)
+
+    def _tell(self, frame: RoomFrame) -> None:
+        self._seq = frame.seq
+        for viewer in self.viewers:
+            viewer.put(frame)
+
+    def _keep(self, frame: RoomFrame, is_final: bool) -> None:
+        if frame.segment is None:
+            return
+        self._partials.pop(frame.segment, None)
+        if frame.is_partial:
+            self._partials[frame.segment] = frame
+        elif is_final:
+            # A session that went on from a checkpoint may say a final again.
+            self._finals.pop(frame.segment, None)
+            self._finals[frame.segment] = frame
+            if len(self._finals) > self._most:
+                del self._finals[next(iter(self._finals))]
+
+    def end_session(self, session: str) -> None:
+        """The session is over, however it ended: nothing completes its open segments."""
+        self.speaker = None
+        self._partials.clear()
+        left = {"type": LEFT, "session": session, "seq": self._seq + 1}
+        self._tell(RoomFrame(self._seq + 1, dump_json(left)))
+
+    def history(self, after: int = 0) -> list[RoomFrame]:
+        """Finals and open segments after a message that a viewer has seen, in their order."""
+        # A room that was made anew counts from the start: then the viewer has seen nothing of it.
+        seen = after if after <= self._seq else 0
+        frames = [*self._finals.values(), *self._partials.values()]
+        return sorted((each for each in frames if each.seq > seen), key=lambda each: each.seq)
+
+
+class Publication:
+    """A session's hold on a room, until it gives it up or a newer session takes it.
+
+    Args:
+        replaced: called in the second case.
+    """
+
+    def __init__(self, room: Room, session: str, replaced: Callable[[], None]) -> None:
+        self._room, self._session, self._replaced = room, session, replaced
+
+    def say(self, message: Outgoing) -> None:
+        """Passes a message to all viewers, if it is one for them and this is the speaker."""
+        if self._room.speaker is self:
+            self._room.publish(message, self._session)
+
+    def end(self) -> None:
+        """Gives the room up; nothing if that is over already."""
+        if self._room.speaker is self:
+            self._room.end_session(self._session)
+
+    def replace(self) -> None:
+        """Takes the room away."""
+        self.end()
+        self._replaced()
+
+
+def _key(frame: RoomFrame) -> SegmentKey | int:
+    return frame.segment if frame.is_partial and frame.segment is not None else frame.seq
