@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket
 from gateway.access import grant_of
 from gateway.access.grant import Grant
 from gateway.errors import GatewayError, SlowConsumer, Unauthorized, as_fields
+from gateway.fan_out import text_frame, write_now
 from gateway.http.answers import error_response
 from gateway.metrics import Metrics
 from gateway.rooms import Rooms, Viewer
@@ -49,6 +50,7 @@ def room_routes(
             return
         try:
             await websocket.accept()
+            viewer.write = _straight(websocket, grant)
             await _serve(websocket, viewer, grant, settings, metrics)
         finally:
             held.__exit__(None, None, None)
@@ -89,6 +91,16 @@ class _Events(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._over()
+
+
+def _straight(websocket: WebSocket, grant: Grant) -> Callable[[RoomFrame], bool]:
+    """Writes at once where the server can; else, and where the viewer is to go, nothing."""
+    write = write_now(websocket.scope)
+
+    def straight(frame: RoomFrame) -> bool:
+        return write is not None and not grant.revoked and write(text_frame(frame.text))
+
+    return straight
 
 
 async def _next(viewer: Viewer, grant: Grant, metrics: Metrics) -> RoomFrame:

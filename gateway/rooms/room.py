@@ -54,13 +54,15 @@ class Viewer:
         self._waiting: dict[SegmentKey | int, RoomFrame] = {_key(each): each for each in history}
         self._most = max_waiting + len(self._waiting)
         self._filled = asyncio.Event()
-        self._is_slow = False
+        self.write: Callable[[RoomFrame], bool] = lambda frame: False
+        """Takes a message at once, if it can; asked only while nothing waits and nobody sends."""
+        self._is_slow = self._is_resting = False
         if self._waiting:
             self._filled.set()
 
     def put(self, frame: RoomFrame) -> None:
-        """Queues a message; too many end the viewer, at its next `get`."""
-        if self._is_slow:
+        """Writes or queues a message; too many end the viewer, at its next `get`."""
+        if self._is_slow or (self._is_resting and not self._waiting and self.write(frame)):
             return
         if frame.segment is not None:
             self._waiting.pop(frame.segment, None)
@@ -76,7 +78,12 @@ class Viewer:
         Raises:
             SlowConsumer: too many waited.
         """
-        await self._filled.wait()
+        # Whoever got a message sends it before the next `get`: until then nothing may overtake it.
+        self._is_resting = True
+        try:
+            await self._filled.wait()
+        finally:
+            self._is_resting = False
         if self._is_slow:
             raise SlowConsumer()
         frame = self._waiting.pop(next(iter(self._waiting)))

@@ -9,6 +9,7 @@ import pytest
 from gateway.errors import InvalidOption, SlowConsumer, TooManySessions
 from gateway.metrics import Metrics
 from gateway.rooms import Room, Rooms, Viewer
+from gateway.rooms.room import RoomFrame
 from gateway.settings import Settings
 from gateway.wire.messages import Final, Partial, Pong, Suppressed
 
@@ -184,3 +185,35 @@ def test_viewers_are_bounded_and_places_come_back(setting: str) -> None:
 def test_bad_names_are_refused(name: str) -> None:
     with pytest.raises(InvalidOption), rooms().viewing(None, name):
         pass
+
+
+async def test_a_viewer_that_takes_messages_at_once_gets_each_once_and_in_order() -> None:
+    """Whatever waits, or is being sent by the viewer's own task, is not overtaken."""
+    room, got = Room(history=0), list[int]()
+    viewer = Viewer([], 100)
+    room.viewers.add(viewer)
+    takes = [True, False, True, True, False, False, True] * 5
+
+    def write(frame: RoomFrame) -> bool:
+        if taken := takes[frame.seq % len(takes)]:
+            got.append(frame.seq)
+        return taken
+
+    async def send_the_rest() -> None:
+        while True:
+            frame = await viewer.get()
+            await asyncio.sleep(0)  # a socket that is full
+            got.append(frame.seq)
+
+    viewer.write = write
+    async with asyncio.TaskGroup() as tasks:
+        sender = tasks.create_task(send_the_rest())
+        for segment in range(60):
+            room.publish(final(segment), "s")
+            for _ in range(segment % 4):
+                await asyncio.sleep(0)
+        while len(got) < 60:
+            await asyncio.sleep(0)
+        sender.cancel()
+
+    assert got == list(range(1, 61))
