@@ -3,15 +3,13 @@
 import time
 import uuid
 from collections.abc import Mapping
-from importlib.resources import files
 from types import MappingProxyType
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from engine.worker import Worker
@@ -20,6 +18,7 @@ from gateway.connection import Connection, send_frame
 from gateway.errors import GatewayError, NotFound, as_fields
 from gateway.http.answers import error_response
 from gateway.http.health import health_routes
+from gateway.http.pages import page_routes
 from gateway.http.rooms import room_routes
 from gateway.http.security_headers import SecurityHeaders
 from gateway.http.tokens import token_routes
@@ -52,10 +51,7 @@ def create_app(
     settings: Settings, worker: Worker, registry: Registry, metrics: Metrics, guard: Guard
 ) -> Starlette:
     """The ASGI application over a started worker; nobody gets past the guard."""
-    page, rooms = files("web_demo"), Rooms(settings, metrics)
-
-    async def index(request: Request) -> Response:
-        return FileResponse(str(page / "index.html"), media_type="text/html")
+    rooms = Rooms(settings, metrics)
 
     async def stream(websocket: WebSocket) -> None:
         dialect, host = DIALECTS[websocket.scope["path"]], _host(worker, settings)
@@ -119,14 +115,13 @@ def create_app(
 
     return Starlette(
         routes=[
-            Route("/", index),
             *(WebSocketRoute(path, stream) for path in DIALECTS),
             Route("/v1/stream", would_open),
             *health_routes(worker, registry, metrics),
             *token_routes(guard, worker, settings),
             *room_routes(rooms, settings, metrics, refuse_viewer),
             *transcription_routes(worker, registry, settings, metrics, guard),
-            Mount("/static", StaticFiles(directory=str(page))),
+            *page_routes(),
             WebSocketRoute("/{path:path}", nowhere),
         ],
         middleware=[

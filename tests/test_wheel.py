@@ -32,7 +32,12 @@ def test_it_holds_the_packages_the_page_and_the_type_markers(wheel: Path) -> Non
     names = set(zipfile.ZipFile(wheel).namelist())
 
     assert {"gateway/py.typed", "engine/py.typed", "gateway/cli.py"} <= names
-    assert {"web_demo/index.html", "web_demo/scribewire.js", "web_demo/pcm-worklet.js"} <= names
+    assert {
+        "web_demo/index.html",
+        "web_demo/scribewire.js",
+        "web_demo/pcm-worklet.js",
+        "web_demo/overlay.css",
+    } <= names
     assert not any(name.startswith(("tests/", "deploy/", ".")) for name in names)
 
 

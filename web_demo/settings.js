@@ -6,7 +6,7 @@ const KEY = "scribewire.settings";
 /** @type {Record<string, string>} */
 const DEFAULTS = { chunk_ms: "auto", language: "", endpoint_ms: "600", context: "", encoding: "pcm_s16le" };
 /** Session options that only the address may carry, e.g. `/?vad_threshold=0.3`. */
-const ADDRESS_ONLY = ["max_segment_ms", "vad_threshold", "vad_padding_ms", "rollback_tokens", "cold_chunks"];
+const ADDRESS_ONLY = ["max_segment_ms", "vad_threshold", "vad_padding_ms", "rollback_tokens", "cold_chunks", "publish"];
 /** What takes effect in a running session; the rest from the next one on. */
 const AT_ONCE = ["language", "endpoint_ms", "context"];
 
