@@ -2,9 +2,12 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Any
+
+from gateway.caption_lines import Cut, columns, cut
 
 _ARROW = re.compile("-{2,}>")
 
@@ -36,16 +39,50 @@ def to_json(captions: Sequence[Caption]) -> str:
 
 def to_srt(captions: Sequence[Caption]) -> str:
     """SubRip: numbered cues with a decimal comma; captions without text are left out."""
-    return "\n".join(
-        f"{number}\n{_timing(cue, ',')}\n{_ARROW.sub('->', cue.text)}\n"
-        for number, cue in enumerate(_cues(captions), start=1)
-    )
+    return _srt(_cues(captions))
 
 
 def to_vtt(captions: Sequence[Caption]) -> str:
     """WebVTT (W3C): escaped text; captions without text are left out."""
-    cues = [f"\n{_timing(cue, '.')}\n{_escaped(cue.text)}\n" for cue in _cues(captions)]
-    return "WEBVTT\n" + "".join(cues)
+    return _vtt(_cues(captions))
+
+
+def to_broken_srt(captions: Sequence[Caption]) -> str:
+    """`to_srt` of cues as they are read: two lines of 42 columns at most, broken by phrase."""
+    return _srt(_broken(captions))
+
+
+def to_broken_vtt(captions: Sequence[Caption]) -> str:
+    """`to_vtt`, likewise."""
+    return _vtt(_broken(captions))
+
+
+def _srt(cues: Sequence[Caption]) -> str:
+    return "\n".join(
+        f"{number}\n{_timing(cue, ',')}\n{_ARROW.sub('->', cue.text)}\n"
+        for number, cue in enumerate(cues, start=1)
+    )
+
+
+def _vtt(cues: Sequence[Caption]) -> str:
+    return "WEBVTT\n" + "".join(f"\n{_timing(cue, '.')}\n{_escaped(cue.text)}\n" for cue in cues)
+
+
+def _broken(captions: Sequence[Caption]) -> list[Caption]:
+    """Cues of short lines. A part of a caption has a part of its time, by its share of columns."""
+    return [
+        Caption("\n".join(part.lines), cue.start_ms + start, cue.start_ms + max(end, start + 1))
+        for cue in _cues(captions)
+        for part, start, end in _timed(cue)
+    ]
+
+
+def _timed(cue: Caption) -> Iterator[tuple[Cut, int, int]]:
+    parts = cut(cue.text)
+    widths = [sum(map(columns, part.lines)) for part in parts]
+    length_ms, total = cue.end_ms - cue.start_ms, max(sum(widths), 1)
+    ends = [length_ms * each // total for each in accumulate(widths)]
+    yield from zip(parts, [0, *ends], ends, strict=False)
 
 
 def _cues(captions: Sequence[Caption]) -> list[Caption]:

@@ -13,6 +13,7 @@ from gateway.access.grant import Grant
 from gateway.errors import GatewayError, SlowConsumer, Unauthorized, as_fields
 from gateway.fan_out import text_frame, write_now
 from gateway.http.answers import error_response
+from gateway.http.room_exports import export_routes
 from gateway.metrics import Metrics
 from gateway.rooms import Rooms, Viewer
 from gateway.rooms.room import RoomFrame
@@ -71,7 +72,11 @@ def room_routes(
 
         return _Events(lines(), lambda: held.__exit__(None, None, None))
 
-    return [WebSocketRoute("/v1/rooms/{room}", follow), Route("/v1/rooms/{room}/events", events)]
+    return [
+        *export_routes(rooms),
+        WebSocketRoute("/v1/rooms/{room}", follow),
+        Route("/v1/rooms/{room}/events", events),
+    ]
 
 
 class _Events(StreamingResponse):

@@ -160,6 +160,11 @@ class Room:
         left = {"type": LEFT, "session": session, "seq": self._seq + 1}
         self._tell(RoomFrame(self._seq + 1, dump_json(left)))
 
+    @property
+    def finals(self) -> list[RoomFrame]:
+        """What was said for good, in its order, as far as it is kept."""
+        return list(self._finals.values())
+
     def history(self, after: int = 0) -> list[RoomFrame]:
         """Finals and open segments after a message that a viewer has seen, in their order."""
         # A room that was made anew counts from the start: then the viewer has seen nothing of it.

@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from gateway.errors import InvalidOption, TooManySessions
+from gateway.errors import InvalidOption, NotFound, TooManySessions
 from gateway.metrics import Metrics
-from gateway.rooms.room import Publication, Room, Viewer
+from gateway.rooms.room import Publication, Room, RoomFrame, Viewer
 from gateway.settings import Settings
 
 MAX_NAME_CHARS = 64
@@ -78,6 +78,18 @@ class Rooms:
         finally:
             room.viewers.discard(viewer)
             self._count(-1)
+
+    def finals(self, owner: str | None, name: str) -> list[RoomFrame]:
+        """What is kept of a room's finals.
+
+        Raises:
+            InvalidOption: there is no such name.
+            NotFound: there is no such room.
+        """
+        room = self._rooms.get((owner, check_room_name(name)))
+        if room is None:
+            raise NotFound("Nothing was said in this room, or it was too long ago.")
+        return room.finals
 
     def _count(self, change: int) -> None:
         self._viewers += change

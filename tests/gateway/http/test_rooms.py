@@ -135,6 +135,32 @@ def test_viewers_behind_one_address_have_a_limit_of_their_own(limits: dict[str, 
         counted.knock("203.0.113.7", viewing=viewing)
 
 
+async def test_what_was_said_can_be_kept(open_to_all: Server) -> None:
+    first, second = [await speak(open_to_all, "publish=kept") for _ in range(2)]
+    at = "/v1/rooms/kept/captions"
+    lines = [text.strip() for text in finals(first) + finals(second)]
+
+    assert open_to_all.get(f"{at}.txt").text.splitlines() == lines
+    segments = open_to_all.get(f"{at}.json").json()["segments"]
+    assert [each["text"].strip() for each in segments] == lines
+    assert {each["session"] for each in segments} == {first[0]["session"], second[0]["session"]}
+    starts = [each["start_ms"] for each in segments]
+    assert starts == sorted(starts)
+    one = open_to_all.get(f"{at}.json?session={second[0]['session']}").json()["segments"]
+    assert [each["text"].strip() for each in one] == lines[len(finals(first)) :]
+    vtt, srt = (open_to_all.get(f"{at}.{name}") for name in ("vtt", "srt"))
+    assert vtt.headers["content-type"].startswith("text/vtt")
+    assert vtt.text.startswith("WEBVTT\n\n00:00:0")
+    for written in (vtt.text, srt.text):
+        words = [line for line in written.splitlines() if line.startswith("word")]
+        assert " ".join(words).split() == " ".join(lines).split()
+
+
+@pytest.mark.parametrize(("path", "status"), [("kept/captions.doc", 404), ("x/captions.vtt", 404)])
+def test_what_cannot_be_kept_is_not_found(open_to_all: Server, path: str, status: int) -> None:
+    assert open_to_all.get(f"/v1/rooms/{path}").status_code == status
+
+
 async def test_a_viewer_only_listens(open_to_all: Server) -> None:
     async with dial(open_to_all, path="/v1/rooms/quiet") as viewer:
         await viewer.send("hello")
@@ -151,7 +177,8 @@ async def test_a_bad_name_is_refused(open_to_all: Server) -> None:
 
 async def test_with_keys_a_room_is_not_for_everybody(keyed: Server) -> None:
     assert (await refused(keyed, path="/v1/rooms/a"))[0] == 401
-    assert keyed.get("/v1/rooms/a/events").status_code == 401
+    for path in ("events", "captions.vtt"):
+        assert keyed.get(f"/v1/rooms/a/{path}").status_code == 401
 
 
 async def test_a_viewers_token_is_for_its_room_and_nothing_else(keyed: Server) -> None:
