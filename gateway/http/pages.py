@@ -17,7 +17,7 @@ def page_routes() -> list[BaseRoute]:
     folder = files("web_demo")
 
     async def shown(request: Request) -> Response:
-        return FileResponse(str(folder / PAGES[request.url.path]))
+        return FileResponse(str(folder / PAGES[request.url.path]), media_type="text/html")
 
     pages = [Route(path, shown) for path in PAGES]
     return [*pages, Mount("/static", StaticFiles(directory=str(folder)))]

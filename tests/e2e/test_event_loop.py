@@ -32,7 +32,16 @@ async def test_sessions_uploads_and_pages_never_block(
 ) -> None:
     audio, rate = pcm16("beckett.wav")
     audio = audio[: 2 * rate * 6]
-    paths = ["/", "/static/scribewire.js", "/metrics", "/healthz", "/readyz", "/v1/models"]
+    paths = [
+        "/",
+        "/watch",
+        "/overlay",
+        "/static/scribewire.js",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+        "/v1/models",
+    ]
 
     async def upload() -> str:
         content = await asyncio.to_thread(speech("beckett.wav").read_bytes)
