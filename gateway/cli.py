@@ -166,6 +166,36 @@ async def _caption(
 
 
 @app.command()
+def watch(
+    room: Annotated[str, typer.Argument(help="Name of the room.")],
+    url: Annotated[
+        str, typer.Option(metavar="ws://HOST:PORT", help="Server.")
+    ] = "ws://127.0.0.1:8000",
+    api_key: Annotated[
+        str | None,
+        typer.Option(envvar="SCRIBEWIRE_API_KEY", help="Key, or a viewer's token, if needed."),
+    ] = None,
+) -> None:
+    """Follow a room in the terminal: what a session with publish=ROOM says."""
+    _check_address(url)
+
+    import asyncio
+    from contextlib import suppress
+
+    from rich.console import Console
+
+    from gateway.client import SessionError
+    from gateway.client.watch import watch as show
+
+    try:
+        with suppress(KeyboardInterrupt):
+            asyncio.run(show(url, room, api_key, Console(highlight=False)))
+    except SessionError as error:
+        typer.echo(f"scribewire: {error.message}", err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
 def doctor() -> None:
     """Check that everything needed is here and works."""
     from rich.console import Console
