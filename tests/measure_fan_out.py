@@ -60,7 +60,7 @@ async def _serve(pipe: Connection, messages: int) -> None:
         routes=room_routes(rooms, settings, metrics, refuse),
         middleware=[Middleware(AccessControl, guard=Guard(settings), refused=lambda code: None)],
     )
-    options = uvicorn_options(settings, metrics) | {"lifespan": "off", "log_level": "warning"}
+    options = uvicorn_options(settings, metrics) | {"port": 0, "log_level": "warning"}
     server = uvicorn.Server(uvicorn.Config(app, **options))
     serving = asyncio.create_task(server.serve())
     while not server.started:
