@@ -6,10 +6,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
-import soxr
 
 from engine.messages import SAMPLE_RATE, Audio
 from gateway.errors import InvalidAudio
+from gateway.resampling import Resampler
 from gateway.wire.options import Encoding
 
 CLIPPED_FRAMES = 8
@@ -73,7 +73,7 @@ class PcmDecoder:
         self._table = _TABLES[encoding]() if encoding in _TABLES else None
         # Full scale is the most that the encoding can say: G.711's largest values are below 1.
         self._full_scale = 32_767 * _S16_SCALE if self._table is None else self._table.max()
-        self._resampler = resampler_to_16k(sample_rate)
+        self._resampler = Resampler(sample_rate)
         self._full_frames = 0
         self._clipped = False
         self._flushed = False
@@ -106,14 +106,18 @@ class PcmDecoder:
         self._watch_level(samples)
         mono = samples if self.channels == 1 else _mean_of_two(samples)
         self.samples_in += len(mono)
-        return self._given_out(resampled(self._resampler, mono))
+        return self._given_out(self._resampler.resample(mono))
+
+    def settle(self) -> Audio:
+        """What the resampler still holds, shape ``(n,)``; more may be decoded behind it."""
+        return self._given_out(self._resampler.settle())
 
     def flush(self) -> Audio:
         """What the resampler still held, shape ``(n,)``. The stream is over: no more `decode`."""
         if self._flushed:
             return np.empty(0, np.float32)
         self._flushed = True
-        return self._given_out(resampled_tail(self._resampler))
+        return self._given_out(self._resampler.flush())
 
     def to_client_samples(self, samples_16k: int) -> int:
         """The client's sample at or before a sample at 16 kHz, both counted from the first."""
@@ -198,7 +202,7 @@ def _decode_blocks(file: Any, max_duration_s: int | None) -> list[Audio]:
         )
     if file.channels > MAX_FILE_CHANNELS:
         raise InvalidAudio(f"The file may have at most {MAX_FILE_CHANNELS} channels.")
-    resampler = resampler_to_16k(rate)
+    resampler = Resampler(rate)
     blocks = []
     frames = 0
     while len(block := file.read(_FILE_BLOCK_FRAMES, dtype="float32", always_2d=True)):
@@ -208,27 +212,8 @@ def _decode_blocks(file: Any, max_duration_s: int | None) -> list[Audio]:
         if not np.isfinite(block).all():
             raise InvalidAudio("The file's samples must be finite numbers.")
         mono = block.mean(axis=1, dtype=np.float32)
-        blocks.append(resampled(resampler, np.clip(mono, -1, 1, out=mono)))
-    return [*blocks, resampled_tail(resampler)]
-
-
-def resampler_to_16k(rate: int) -> Any:
-    """A streaming resampler to 16 kHz; None: not needed."""
-    if rate == SAMPLE_RATE:
-        return None
-    return soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
-
-
-def resampled(resampler: Any, mono: Audio, last: bool = False) -> Audio:
-    if resampler is None:
-        return mono
-    samples: Audio = resampler.resample_chunk(mono, last)
-    # A band-limited step overshoots; the engine is promised -1 … 1.
-    return np.clip(samples, -1, 1, out=samples)
-
-
-def resampled_tail(resampler: Any) -> Audio:
-    return resampled(resampler, np.empty(0, np.float32), last=True)
+        blocks.append(resampler.resample(np.clip(mono, -1, 1, out=mono)))
+    return [*blocks, resampler.flush()]
 
 
 def _mean_of_two(interleaved: Audio) -> Audio:

@@ -15,11 +15,9 @@ from gateway.audio import (
     MAX_FILE_CHANNELS,
     MAX_FILE_RATE,
     MIN_FILE_RATE,
-    resampled,
-    resampled_tail,
-    resampler_to_16k,
 )
 from gateway.errors import InvalidAudio, TooLarge
+from gateway.resampling import Resampler
 
 if TYPE_CHECKING:
     import av
@@ -148,7 +146,7 @@ class Mono16k:
         self._earlier_s, self._frames = 0.0, 0
         """Of other rates before; of this one. A sum of seconds would not be exact."""
         self._rate = SAMPLE_RATE
-        self._resampler = resampler_to_16k(SAMPLE_RATE)
+        self._resampler = Resampler(SAMPLE_RATE)
 
     def convert(self, frames: Sequence["av.AudioFrame"]) -> Audio:
         """The samples that frames of one kind complete, shape ``(n,)``.
@@ -161,7 +159,7 @@ class Mono16k:
         self._frames += sum(frame.samples for frame in frames)
         if self._max_s is not None and self.seconds > self._max_s:
             raise TooLarge(f"The audio is too long: send at most {self._max_s:g} seconds.")
-        later = resampled(self._resampler, _mixed_down(frames))
+        later = self._resampler.resample(_mixed_down(frames))
         return np.concatenate((earlier, later)) if len(earlier) else later
 
     @property
@@ -171,7 +169,7 @@ class Mono16k:
 
     def flush(self) -> Audio:
         """What the resampler still held, shape ``(n,)``."""
-        return resampled_tail(self._resampler)
+        return self._resampler.flush()
 
     def _at_rate(self, rate: int) -> Audio:
         if rate == self._rate:
@@ -183,7 +181,7 @@ class Mono16k:
             )
         tail = self.flush()
         self._earlier_s, self._frames = self.seconds, 0
-        self._rate, self._resampler = rate, resampler_to_16k(rate)
+        self._rate, self._resampler = rate, Resampler(rate)
         return tail
 
 

@@ -186,7 +186,9 @@ class Session:
                 return self._configure(options, id)
             case Finalize(id):
                 self._finalizes += 1
-                self._engine().close_segment("finalize", id)
+                speech = self._engine()
+                speech.push(self._decoder.settle())
+                speech.close_segment("finalize", id)
                 return []
             case Ping(id):
                 return [Pong(id)]

@@ -82,7 +82,12 @@ export class OpusStream {
   /** All that was encoded goes out, to the last sample and no further. */
   async end() {
     if (this.#encoder.state === "closed") return;
-    await this.#encoder.flush();
+    try {
+      await this.#encoder.flush();
+    } catch (error) {
+      if (this.#encoder.state === "closed") return; // meanwhile: there is nobody to send it to
+      throw error;
+    }
     const length = Math.round((this.#samples * OPUS_RATE) / this.#rate);
     this.#flushPage(LAST_PAGE, Math.min(this.#position, this.#preSkip + length));
     this.close();

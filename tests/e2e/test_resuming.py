@@ -165,9 +165,8 @@ class TestTheSessionIsLost:
         assert network.cuts
         for final, expected in zip(finals(events), finals(clean), strict=True):
             assert final["segment"] == expected["segment"]
-            # A `finalize` takes effect where the resampler is, which lags by a little.
-            assert final["start_ms"] == pytest.approx(expected["start_ms"], abs=20)
-            assert final["end_ms"] == pytest.approx(expected["end_ms"], abs=20)
+            assert final["start_ms"] == pytest.approx(expected["start_ms"], abs=1)
+            assert final["end_ms"] == pytest.approx(expected["end_ms"], abs=1)
 
     async def test_kill_9_of_the_gateway(self, tmp_path: Path, undisturbed: list[Event]) -> None:
         """The client reconnects to a fresh process, with its checkpoint and unconfirmed audio."""

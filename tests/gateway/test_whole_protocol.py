@@ -80,7 +80,7 @@ class Gateway:
 
     def _heard(self) -> None:
         if self._speech is not None:
-            events, self._speech.play.stream.events = self._speech.play.stream.events, []
+            events = self._speech.play.stream.take_events()
             self._say(self._session.translate(self._session.news(events)))
 
     def _say(self, messages: list[ServerMessage]) -> None:

@@ -97,7 +97,7 @@ class PlayedConversation:
 
     def _heard(self) -> None:
         assert self._speech is not None
-        events, self._speech.play.stream.events = self._speech.play.stream.events, []
+        events = self._speech.play.stream.take_events()
         self._say(self.session.translate(events))
 
     def _say(self, messages: Sequence[Outgoing]) -> None:
