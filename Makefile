@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: run test lint soak long-session malformed system clean
+.PHONY: run test lint soak long-session malformed fuzz system clean
 
 run: $(VENV)/.installed  ## start the gateway with the embedded model
 	@$(BIN)/scribewire serve $(ARGS)
@@ -23,6 +23,9 @@ soak: $(VENV)/.installed-dev  ## half an hour of sessions over a bad network, wi
 
 malformed: $(VENV)/.installed-dev  ## 100,000 messages that no client should send
 	$(BIN)/python -m tests.malformed $(ARGS)
+
+fuzz: $(VENV)/.installed-dev  ## five minutes of bytes to every decoder, led by their branches
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 long-session: $(VENV)/.installed-dev  ## two hours of speech through one session with the real model
 	$(BIN)/python -m tests.memory_of_a_long_session $(ARGS)

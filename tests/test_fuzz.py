@@ -1,0 +1,26 @@
+"""The short form of `make fuzz`: the decoders take whatever comes, or refuse it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parents[1]
+
+
+@pytest.mark.timeout(120)
+def test_no_decoder_raises_what_it_may_not(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz", "--seconds", "4", "--corpus", corpus],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(HERE), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "Done" in done.stderr
+    assert len(list(corpus.iterdir())) > 30  # it learned something
