@@ -187,7 +187,8 @@ class Session:
             case Finalize(id):
                 self._finalizes += 1
                 speech = self._engine()
-                speech.push(self._decoder.settle())
+                if len(held := self._decoder.settle()):
+                    speech.push(held)
                 speech.close_segment("finalize", id)
                 return []
             case Ping(id):
