@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from contextlib import suppress
+from typing import Any, TextIO
 
 import structlog
 
@@ -14,12 +16,30 @@ CLIENTS_FAULTS = (
 """What uvicorn logs as errors when a client is refused or breaks the protocol: no fault of ours."""
 
 
+class Losing:
+    """Writes to a stream what it takes; what a full disk or a closed pipe refuses is lost."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """As much of it as can be written."""
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """As far as it can be."""
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure_logging(settings: Settings) -> None:
     """Sets up structlog, and sends what libraries log through stdlib logging the same way."""
     level = getattr(logging, settings.log_level.upper())
     console = settings.log_format == "console" or (
         settings.log_format == "auto" and sys.stderr.isatty()
     )
+    stream: Any = Losing(sys.stderr)  # no session ends because its end cannot be noted down
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -35,9 +55,9 @@ def configure_logging(settings: Settings) -> None:
     structlog.configure(
         processors=[*shared, *plain, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream),
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -1,4 +1,4 @@
-"""A bad network: a TCP proxy that delays, jitters, writes in pieces, stalls and cuts."""
+"""A bad network: a TCP proxy that delays, jitters, is thin, writes in pieces, stalls and cuts."""
 
 import asyncio
 import random
@@ -22,6 +22,8 @@ class Chaos:
     """Before what was read is passed on, in both directions."""
     jitter_s: float = 0.0
     """At most so much more."""
+    bytes_per_s: float | None = None
+    """In each direction of each connection; None: no bound."""
     piece: int = READ_BYTES
     """Bytes written at a time; 1: byte by byte."""
     cut_after: tuple[int, int] | None = None
@@ -92,6 +94,8 @@ class Chaos:
                 if self.delay_s or self.jitter_s:
                     await asyncio.sleep(self.delay_s + self.random.random() * self.jitter_s)
                 whole = len(data)
+                if self.bytes_per_s:
+                    await asyncio.sleep(whole / self.bytes_per_s)
                 if link.left >= 0:
                     data, link.left = data[: link.left], max(0, link.left - whole)
                 for at in range(0, len(data), self.piece):

@@ -10,19 +10,21 @@ import pytest
 
 from engine.checkpoint import Checkpoint
 from engine.vad import VadState
+from gateway.audio import mulaw_table
 from gateway.client import Event, Session, connect
 from gateway.settings import Settings
 from tests.chaos import Chaos, chaos
 from tests.conftest import Server, serving
 from tests.gateway.dialing import dial, hear, hear_all
 from tests.gateway.test_server import gateway
-from tests.speech import speech_at
+from tests.speech import g711, speech_at
 
 pytestmark = pytest.mark.timeout(60)
 
 MODEL = "tests.engine.models.doubles:DigestModel"
 RATE = 16_000
 SPEECH = speech_at("two_cities.wav", RATE).tobytes()
+SPEECH_BY_TELEPHONE = g711(speech_at("two_cities.wav", 8000)[: 8000 * 4], mulaw_table())
 CHECKPOINT = Checkpoint(VadState().tobytes(), at=80_000, start=80_000, segments=4).encode()
 FINALIZED_AT = (7, 19, 33)
 """Seconds."""
@@ -121,6 +123,18 @@ class TestTheConnectionIsLost:
             events = await transcript(network.url, audio, format="msgpack")
 
         assert network.cuts
+        assert finals(events) == finals(clean)
+
+    async def test_through_a_thin_and_distant_line(self, server: Server) -> None:
+        """A telephone's bytes over 64 kbit/s, 0.2 s away, lost every other second."""
+        options = {"encoding": "mulaw", "sample_rate": 8000}
+        clean = await transcript(server.ws, SPEECH_BY_TELEPHONE, **options)
+        async with chaos(
+            server.ws, seed=3, delay_s=0.2, bytes_per_s=8000, cut_after=(12_000, 16_000)
+        ) as network:
+            events = await transcript(network.url, SPEECH_BY_TELEPHONE, **options)
+
+        assert network.cuts >= 2
         assert finals(events) == finals(clean)
 
     async def test_it_stalls_and_a_new_one_takes_its_place(self, server: Server) -> None:
