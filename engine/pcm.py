@@ -49,6 +49,11 @@ class PcmBuffer:
             self._first += sample - self.start
             self.start = sample
 
+    def clear(self) -> None:
+        """Forgets all samples and gives their memory back."""
+        self._samples, self._first = np.empty(0, np.float32), 0
+        self.start = self.end
+
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""

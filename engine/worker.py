@@ -165,6 +165,7 @@ class Worker:
     def discard(self, session: SpeechSession) -> None:
         """Drops a session; a step in flight comes to nothing."""
         session.over = True
+        session.stream.release()
         self._unheard.pop(session, None)
         if self._sessions.pop(session.stream.id, None) is not None:
             self._batching.leave(session)

@@ -87,6 +87,18 @@ def test_memory_is_given_back_after_a_long_segment() -> None:
     assert buffer.nbytes < long / 8
 
 
+def test_what_is_cleared_takes_no_memory_and_may_be_written_again() -> None:
+    buffer = PcmBuffer(7)
+    buffer.append(ramp[:100])
+    read = buffer.read(10, 20)
+    buffer.clear()
+
+    assert (buffer.nbytes, buffer.start, buffer.end) == (0, 107, 107)
+    assert read.tolist() == ramp[3:13].tolist()
+    buffer.append(ramp[:5])
+    assert buffer.read(107, 112).tolist() == ramp[:5].tolist()
+
+
 def test_what_was_dropped_cannot_be_read() -> None:
     buffer = PcmBuffer()
     buffer.append(ramp[:100])

@@ -105,6 +105,7 @@ async def test_speech_becomes_finals_in_order_and_the_session_ends() -> None:
 
     assert recorder.texts() == ["word0 word1", " word0"]
     assert [key.segment for key in model.forgotten] == [1, 2]
+    assert session.stream.nbytes == 0, "its audio does not wait for the garbage collector"
 
 
 async def test_all_are_heard_when_there_are_more_than_a_pass_takes() -> None:
@@ -247,6 +248,7 @@ async def test_a_discarded_session_says_nothing_more() -> None:
 
     assert len(recorder.events) == heard
     assert model.forgotten
+    assert session.stream.nbytes == 0
 
 
 async def test_under_overload_the_cadence_stretches_evenly_and_is_said() -> None:
