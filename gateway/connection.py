@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import MutableMapping, Sequence
 from typing import Any
@@ -19,6 +20,9 @@ from gateway.wire.messages import Outgoing
 
 CLOSE_WITHIN_S = 2.0
 """For the client's answer to our close frame, and for the farewell to one that was replaced."""
+
+TAKEN_AT_ONCE = 16
+"""Messages that are there already, before others have a turn on the event loop."""
 
 log = structlog.get_logger("gateway.connection")
 
@@ -93,8 +97,10 @@ class Connection:
 
     async def _read(self) -> None:
         live = self.live
-        while True:
-            message = await self._websocket.receive()
+        for number in itertools.count(1):
+            message = await self._websocket.receive()  # does not wait for what is there already
+            if number % TAKEN_AT_ONCE == 0:
+                await asyncio.sleep(0)
             if message["type"] == "websocket.disconnect":
                 if not live.outbox.closed:
                     # uvicorn: with a reason, if only an empty one, where there was a close frame.

@@ -26,6 +26,7 @@ from gateway.access import Guard
 from gateway.access.keys import KeysError
 from gateway.addresses import is_loopback
 from gateway.app import create_app
+from gateway.fair_reading import fairly_read
 from gateway.fan_out import FanOutProtocol
 from gateway.handshake import punctual
 from gateway.log import configure_logging
@@ -227,7 +228,8 @@ def uvicorn_options(settings: Settings, metrics: Metrics) -> dict[str, Any]:
         "http": punctual(
             settings.handshake_timeout_s, metrics.limited.labels("handshake_timeout_s").inc
         ),
-        "ws": FanOutProtocol,  # websockets-sansio: bad frames get a close frame, and it is fast
+        # websockets-sansio: bad frames get a close frame, and it is fast
+        "ws": fairly_read(FanOutProtocol),
         "ws_max_size": settings.max_frame_bytes,
         "ws_ping_interval": settings.ping_interval_s,
         "ws_ping_timeout": settings.ping_timeout_s,

@@ -199,7 +199,7 @@ class TestSlowReaders:
     async def test_one_that_reads_too_late_learns_why_it_was_closed(self) -> None:
         """Its unread pongs fill the network's buffers, then the outbox."""
         ping = json.dumps({"type": "ping", "id": "x" * 128})
-        with quick(outbox_events=16) as server:
+        with quick(outbox_events=16, max_messages_per_s=10**6) as server:
             async with dial(server, max_queue=1) as socket, asyncio.timeout(20):
                 while not server.metric("scribewire_client_errors_total", code="slow_consumer"):
                     with contextlib.suppress(TimeoutError):
@@ -214,7 +214,7 @@ class TestSlowReaders:
 
     async def test_one_that_never_reads_is_given_up(self) -> None:
         ping = json.dumps({"type": "ping", "id": "x" * 128})
-        with quick(outbox_events=16, write_timeout_s=0.2) as server:
+        with quick(outbox_events=16, max_messages_per_s=10**6, write_timeout_s=0.2) as server:
             async with dial(server, max_queue=1, close_timeout=0.1) as socket, asyncio.timeout(20):
                 while not server.metric("scribewire_sessions_closed_total", code="4408"):
                     with contextlib.suppress(TimeoutError, ConnectionClosed):
