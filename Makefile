@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: run test lint soak long-session malformed fuzz system clean
+.PHONY: run test lint soak long-session malformed fuzz lock system clean
 
 run: $(VENV)/.installed  ## start the gateway with the embedded model
 	@$(BIN)/scribewire serve $(ARGS)
@@ -29,6 +29,9 @@ fuzz: $(VENV)/.installed-dev  ## five minutes of bytes to every decoder, led by 
 
 long-session: $(VENV)/.installed-dev  ## two hours of speech through one session with the real model
 	$(BIN)/python -m tests.memory_of_a_long_session $(ARGS)
+
+lock: $(VENV)/.installed-dev  ## the versions that images are built with: those installed here
+	$(BIN)/python deploy/lock.py > deploy/constraints.txt
 
 system:  ## Debian packages that a bare machine lacks (run as root)
 	apt-get update -q

@@ -3,12 +3,15 @@
 import json
 import re
 import shlex
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from gateway.metrics import Metrics
 from gateway.settings import Settings
@@ -70,6 +73,31 @@ class TestImages:
         assert (last["ENTRYPOINT"], last["CMD"]) == ("[scribewire]", "[serve]")
         assert "/healthz" in last["HEALTHCHECK"]
         assert last["EXPOSE"] == str(Settings().port)
+
+
+class TestLock:
+    @staticmethod
+    def pins() -> dict[str, str]:
+        lines = (DEPLOY / "constraints.txt").read_text().splitlines()
+        return dict(line.split("==") for line in lines if not line.startswith("#"))
+
+    @pytest.mark.parametrize("name", DOCKERFILES)
+    def test_images_are_built_with_it(self, name: str) -> None:
+        text = (DEPLOY / name).read_text()
+        assert "source=deploy/constraints.txt,target=/constraints.txt" in text
+        assert "pip install --no-cache-dir -c /constraints.txt" in text
+        assert "!deploy/constraints.txt" in (DEPLOY / f"{name}.dockerignore").read_text()
+
+    def test_it_has_all_that_is_needed_in_versions_that_are_allowed(self) -> None:
+        requirements = [Requirement(line) for line in requires("scribewire") or []]
+        needed = [
+            each for each in requirements
+            if not each.marker or each.marker.evaluate({"extra": "cluster"})
+        ]  # fmt: skip
+        assert len(needed) > 20
+        pins = self.pins()
+        for each in needed:
+            assert pins[canonicalize_name(each.name)] in each.specifier, each
 
 
 class TestCompose:

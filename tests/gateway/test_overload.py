@@ -69,9 +69,12 @@ async def test_everybody_waits_a_little_longer_and_finals_come_first(
     talks = [asyncio.create_task(talk(server, 6)) for _ in range(CAPACITY * times)]
     await asyncio.sleep(5)
     if times == 4:
-        began = time.monotonic()
-        status, body = await refused(server)
-        assert time.monotonic() - began < 0.5  # 50 ms on a machine that does nothing else
+        took = []
+        for _ in range(5):
+            began = time.monotonic()
+            status, body = await refused(server)
+            took.append(time.monotonic() - began)
+        assert min(took) < 0.05  # the others may have waited for other work on the machine
         assert (status, body["code"], body["retryable"]) == (503, "overloaded", True)
         assert body["retry_after_ms"] > 0
     everything = await asyncio.gather(*talks)
