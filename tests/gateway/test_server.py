@@ -171,6 +171,36 @@ async def test_sigterm_amid_speech_costs_no_word(tmp_path: Path) -> None:
     assert "matter" not in log.lower()
 
 
+async def test_sigterm_amid_twenty_conversations_costs_none_a_word(tmp_path: Path) -> None:
+    model = "tests.engine.models.doubles:DigestModel"
+    audio = pcm16("beckett.wav")[0][: 3 * 32_000]
+
+    async def heard_so_far(client: Any) -> list[dict[str, Any]]:
+        await client.send('{"type": "ping", "id": "all was read"}')
+        events = [await hear(client)]
+        while events[-1]["type"] != "pong":
+            events.append(await hear(client))
+        return events
+
+    async def said(client: Any, events: list[dict[str, Any]]) -> list[tuple[str, int]]:
+        events += await hear_all(client)
+        assert (events[-1]["duration_ms"], client.close_code) == (3000, 1012)
+        return [(e["text"], e["end_ms"]) for e in events if e["type"] == "final"]
+
+    async with gateway(tmp_path / "log", "--model", model, "--runner", "thread") as running:
+        clients = [await dial(running.server) for _ in range(20)]
+        for client in clients:
+            await client.send(audio)
+        so_far = [await heard_so_far(client) for client in clients]
+        running.process.send_signal(signal.SIGTERM)
+        everything = await asyncio.gather(*map(said, clients, so_far))
+        code = await running.ended()
+
+    assert code == 0
+    assert everything[0]
+    assert everything == [everything[0]] * 20
+
+
 async def test_while_it_drains_newcomers_are_sent_elsewhere(tmp_path: Path) -> None:
     model = f"{__name__}:{DeliberateModel.__name__}"
     async with gateway(tmp_path / "log", "--model", model, "--runner", "thread") as running:
