@@ -108,12 +108,18 @@ def mic(
     chunk_ms: Annotated[
         str, typer.Option(metavar="N|auto", help="Audio between partials, in ms.")
     ] = "auto",
+    room: Annotated[
+        str | None, typer.Option(metavar="ROOM", help="Room to speak in, for all who follow it.")
+    ] = None,
     api_key: Annotated[
         str | None,
         typer.Option(envvar="SCRIBEWIRE_API_KEY", help="Key for the server, if it asks for one."),
     ] = None,
 ) -> None:
     """Caption what the microphone hears, live in the terminal."""
+    if room is not None and url is None:
+        raise typer.BadParameter("needs --url: nobody can follow on a server that is private.",
+                                 param_hint="--room")  # fmt: skip
     if save is not None and save.suffix not in (".srt", ".vtt", ".json", ".txt"):
         raise typer.BadParameter("must end in .srt, .vtt, .json or .txt.", param_hint="--save")
     _check_address(url)
@@ -121,7 +127,9 @@ def mic(
 
     import asyncio
 
-    options: dict[str, Any] = {"language": language, "chunk_ms": chunk_ms, "api_key": api_key}
+    options: dict[str, Any] = {
+        "language": language, "chunk_ms": chunk_ms, "api_key": api_key, "publish": room,
+    }  # fmt: skip
     raise typer.Exit(asyncio.run(_caption(source, url, save, device, rate, options)))
 
 

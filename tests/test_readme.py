@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -16,6 +17,8 @@ from gateway.settings import Settings
 from gateway.wire import messages
 from gateway.wire.options import SessionOptions
 from tests.conftest import Server
+from tests.page.browser import CuttableProxy
+from tests.page.speaking_rooms import speaking
 from tests.speech import speech
 
 ROOT = Path(__file__).parent.parent
@@ -76,11 +79,13 @@ def test_the_pictures_and_files_it_names_exist() -> None:
         assert (ROOT / target).is_file(), target
 
 
+def examples(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
 async def test_the_client_in_20_lines_works(server: Server, tmp_path: Path) -> None:
-    example = re.search(r"```python\n(.*?)```", README, re.DOTALL)
-    assert example is not None
     script = tmp_path / "client.py"
-    script.write_text(example[1])
+    script.write_text(examples("python")[0])
 
     process = await asyncio.create_subprocess_exec(
         sys.executable, script, speech("beckett.wav"), server.ws,
@@ -92,3 +97,34 @@ async def test_the_client_in_20_lines_works(server: Server, tmp_path: Path) -> N
     finals = [line for line in output.decode().splitlines() if line.startswith("=>")]
     assert len(finals) == 6
     assert "Ever tried." in finals[0]
+
+
+@pytest.mark.parametrize(
+    ("program", "language", "number", "scheme"),
+    [(sys.executable, "python", 1, "ws"), (shutil.which("node"), "js", 0, "http")],
+)
+async def test_the_viewers_in_30_lines_work_and_come_back(
+    tmp_path: Path, program: str, language: str, number: int, scheme: str
+) -> None:
+    example = examples(language)[number]
+    assert len(example.splitlines()) <= 30
+    script = tmp_path / ("viewer.py" if language == "python" else "viewer.mjs")
+    script.write_text(example)
+    async with speaking("hall") as speaker, CuttableProxy(speaker.port) as network:
+        speaker.final(" Said before.")
+        url = network.http.replace("http", scheme, 1)
+        viewer = await asyncio.create_subprocess_exec(
+            program, script, url, "hall", stdout=asyncio.subprocess.PIPE
+        )
+        assert viewer.stdout is not None
+        try:
+            async with asyncio.timeout(20):
+                lines = [await viewer.stdout.readline()]
+                network.cut()
+                speaker.final(" Said meanwhile.")
+                lines.append(await viewer.stdout.readline())
+        finally:
+            viewer.kill()
+            await viewer.wait()
+
+    assert lines == [b"=> Said before.\n", b"=> Said meanwhile.\n"]

@@ -17,7 +17,9 @@ from rich.console import Console
 from gateway.client import connect
 from gateway.client.mic import Screen, caption_live
 from gateway.client.sources import NoAudioError, Source, level_dbfs, microphone, recording
+from gateway.client.watch import follow
 from tests.conftest import Server
+from tests.gateway.test_server import SCRIBEWIRE
 from tests.speech import pcm16, speech
 
 
@@ -173,3 +175,20 @@ async def test_audio_stops_with_its_source(server: Server) -> None:
 
     async with connect(server.ws) as session:
         assert await caption_live(session, Source(16_000, nothing()), console(), None) == []
+
+
+async def test_what_is_heard_is_said_in_a_room(server: Server) -> None:
+    process = await asyncio.create_subprocess_exec(
+        SCRIBEWIRE, "mic", "-", "--url", server.ws, "--room", "hall",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(50):
+        printed, _ = await process.communicate(pcm16("beckett.wav")[0][: 2 * 32_000])
+        history = follow(server.ws, "hall")
+        said = [await anext(history)]
+        while said[-1]["type"] != "final":
+            said.append(await anext(history))
+        await history.aclose()
+
+    assert process.returncode == 0
+    assert said[-1]["text"].strip() in printed.decode()
