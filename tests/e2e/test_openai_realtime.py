@@ -151,7 +151,10 @@ async def test_deltas_only_append_and_make_the_transcript(server: Server, by_cli
         assert not missing(deltas, transcript)
         assert plain(deltas).split()[-3:] == plain(transcript).split()[-3:]
     assert contradicted <= 2
-    assert len(heard.of(".delta")) > len(heard.of(".completed"))
+    # How many come before the last depends on how busy the machine is: see `wire/`.
+    assert {e["item_id"] for e in heard.of(".delta")} == {
+        e["item_id"] for e in heard.of(".completed") if e["transcript"]
+    }
     said = plain(" ".join(event["transcript"] for event in heard.of(".completed")))
     assert said.startswith("it was the best of times it was the worst of times")
     assert said.endswith("superlative degree of comparison only")
