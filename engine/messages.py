@@ -143,6 +143,10 @@ class StepResult:
     """Mel frames that went through the encoder, shared alike."""
     prefill_tokens: float = 0.0
     """Tokens of the decoder's first pass, shared alike."""
+    reused_tokens: float = 0.0
+    """Tokens whose keys and values an earlier step had left in the cache, shared alike."""
+    evictions: float = 0.0
+    """Caches of other segments that were dropped to make room, shared alike."""
     words: tuple[TimedWord, ...] = ()
     """If the step wanted them: times in ms of its audio, within it and in order. Empty if they
     cannot be had, as in a language that no aligner knows."""

@@ -37,9 +37,15 @@ log = structlog.get_logger("engine.worker")
 class BatchReport:
     """What one micro-batch cost, for metrics."""
 
+    keys: list[SegmentKey]
     kinds: list[StepKind]
     results: list[StepResult]
     seconds: float
+    """From the batch's being taken to its results."""
+    waited_s: list[float]
+    """Of each step: since its segment was due."""
+    busy_s: float
+    """The model's own time since the report before."""
 
 
 @dataclass(slots=True)
@@ -125,9 +131,19 @@ class Worker:
         return self._pacing.cadence(speaking + 1)
 
     @property
-    def step_cost_s(self) -> float:
-        """Smoothed seconds of model time per step."""
-        return self._pacing.step_cost_s
+    def cadence_in_force(self) -> int:
+        """Samples between two partial steps of a segment now, at least."""
+        return self._cadence
+
+    @property
+    def lanes(self) -> int:
+        """Batches that all copies of the model take side by side."""
+        return self.model_copies * self._runner.info.lanes
+
+    @property
+    def queue_depth(self) -> int:
+        """Sessions with a segment that is due and in no batch yet."""
+        return self._batching.depth
 
     def open(self, id: str, options: StreamOptions, listener: Listener) -> SpeechSession:
         """A new session. ``id`` must never have been used before."""
@@ -265,7 +281,8 @@ class Worker:
         if not batch.background:
             lanes = self._runner.copies * self.model.lanes
             self._pacing.observe(busy_s / lanes, len(results))
-        self._observe.batch(BatchReport([due.kind for _, due in batch.items], results, seconds))
+        keys, kinds = [step.key for step in batch.steps], [due.kind for _, due in batch.items]
+        self._observe.batch(BatchReport(keys, kinds, results, seconds, batch.waited_s, busy_s))
         for (session, due), result in zip(batch.items, results, strict=True):
             with Isolated(session):
                 session.stream.commit(due, result)

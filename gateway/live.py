@@ -12,10 +12,10 @@ from typing import Any
 
 import structlog
 
-from engine.messages import SAMPLE_RATE, Audio
+from engine.messages import Audio
 from engine.segment import StreamOptions
 from engine.speech_session import SpeechSession
-from engine.transcript import CloseReason, Event, Final, Partial, Suppressed
+from engine.transcript import CloseReason, Event
 from engine.worker import Worker
 from gateway.access import Grant
 from gateway.continuing import begin_at
@@ -39,6 +39,7 @@ from gateway.rooms import Publication
 from gateway.session import Identity, Session
 from gateway.settings import Settings
 from gateway.stream_decoder import StreamDecoder
+from gateway.tally import Tally
 from gateway.wire.codec import Closing, Codec, Opening
 from gateway.wire.messages import (
     AudioFrame,
@@ -101,6 +102,7 @@ class LiveSession:
             open_speech=self._open_speech,
             beginning=self._beginning,
         )
+        self._tally = Tally(metrics, self.session.audio_s)
         self.outbox = Outbox(settings.outbox_events, settings.outbox_bytes)
         self._journal = Journal(settings.outbox_events, settings.outbox_bytes)
         self._publication: Publication | None = None
@@ -128,6 +130,11 @@ class LiveSession:
         return self._speech
 
     # Resuming
+
+    @property
+    def ending(self) -> bool:
+        """Whether its end was asked for, by whoever, and only its last words are awaited."""
+        return self._failed or self.session.ended_by is not None
 
     @property
     def worth_keeping(self) -> bool:
@@ -213,16 +220,15 @@ class LiveSession:
                 self._end(error, "stop")
 
     async def _hear_pcm(self, pcm: bytes) -> None:
-        before = self.session.audio_s
+        before, now = self.session.audio_s, time.monotonic()
         self.session.check_audio(pcm)
         for at in range(0, len(pcm), SLICE_BYTES):
             if at:
                 await asyncio.sleep(0)
             self.put(self.session.receive(AudioFrame(pcm[at : at + SLICE_BYTES])))
-        heard_s = self.session.audio_s - before
-        self._metrics.audio_s.inc(heard_s)
+            self._tally.heard(self.session.audio_s, now)
         try:
-            if heard_s:  # what comes after the end is not heard
+            if heard_s := self.session.audio_s - before:  # what comes after the end is not heard
                 self._grant.spend(heard_s)
         except QuotaExceeded as error:
             self._end(error, "stop")
@@ -246,8 +252,9 @@ class LiveSession:
     def hear(self, events: Sequence[Event]) -> None:
         """Takes the engine's events."""
         events = self.session.news(events)
+        now = time.monotonic()
         for event, message in zip(events, self.session.translate(events), strict=True):
-            self._count(event)
+            self._tally.says(event, now)
             self.put([message])
             if self._publication is not None:
                 self._publication.say(message)
@@ -258,16 +265,6 @@ class LiveSession:
     def broken(self) -> None:
         """The engine's part of the session failed."""
         self.fail(Internal())
-
-    def _count(self, event: Event) -> None:
-        match event:
-            case Partial(end=end):
-                lag = self.session.audio_s - end / SAMPLE_RATE
-                self._metrics.lag.observe(max(0.0, lag))
-            case Final(revised=revised):
-                self._metrics.revised.inc(revised)
-            case Suppressed(reason=reason):
-                self._metrics.suppressed.labels(reason).inc()
 
     def told(self, message: Outgoing) -> None:
         """Keeps what is being sent, should it get lost."""

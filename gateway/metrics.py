@@ -5,6 +5,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from engine.worker import BatchReport
 
 LATENCY_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+WAIT_BUCKETS = (0.001, 0.005, 0.01, 0.02, *LATENCY_BUCKETS)
+LATE_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+STATES = ("open", "ending", "detached", "upload")
+"""Of a session: see `gateway.registry.Registry.states`."""
 
 
 class Metrics:
@@ -16,6 +20,15 @@ class Metrics:
         self.detached = Gauge(
             "scribewire_sessions_detached", "Sessions kept without a connection", registry=registry
         )
+        self.in_state = Gauge(
+            "scribewire_sessions_in_state", "Sessions now, by state", ["state"], registry=registry
+        )
+        for state in STATES:
+            self.in_state.labels(state)
+        self.draining = Gauge(
+            "scribewire_draining", "1 while the process ends and takes no session",
+            registry=registry,
+        )  # fmt: skip
         self.resumed = Counter(
             "scribewire_sessions_resumed", "Lost connections come back, by what was found: the "
             "session, or nothing", ["found"], registry=registry,
@@ -79,6 +92,28 @@ class Metrics:
             "scribewire_partial_lag_seconds", "Audio received but not in the partial just made",
             registry=registry, buckets=LATENCY_BUCKETS,
         )  # fmt: skip
+        self.partial_s = Histogram(
+            "scribewire_chunk_to_partial_seconds",
+            "From the last sample of a chunk being received to its first partial's being queued",
+            registry=registry, buckets=LATENCY_BUCKETS,
+        )  # fmt: skip
+        self.queue_s = Histogram(
+            "scribewire_queue_seconds", "From a segment's being due to the batch that takes it",
+            registry=registry, buckets=WAIT_BUCKETS,
+        )  # fmt: skip
+        self.queue_depth = Gauge(
+            "scribewire_queue_depth", "Sessions with a segment that is due and in no batch yet",
+            registry=registry,
+        )  # fmt: skip
+        self.cadence_s = Gauge(
+            "scribewire_cadence_seconds",
+            "New audio between two partial steps of a segment, at least, as the load has it",
+            registry=registry,
+        )  # fmt: skip
+        self.loop_late_s = Histogram(
+            "scribewire_event_loop_late_seconds", "How much later than asked a timer of the "
+            "gateway's event loop went off", registry=registry, buckets=LATE_BUCKETS,
+        )  # fmt: skip
         self.steps = Counter(
             "scribewire_steps", "Model steps, by kind", ["kind"], registry=registry
         )
@@ -112,6 +147,22 @@ class Metrics:
             "scribewire_prefill_tokens", "Tokens through the decoder's first pass of a step",
             registry=registry,
         )  # fmt: skip
+        self.cache_hit_tokens = Counter(
+            "scribewire_cache_hit_tokens",
+            "Tokens whose keys and values were kept from an earlier step", registry=registry,
+        )  # fmt: skip
+        self.cache_evictions = Counter(
+            "scribewire_cache_evictions", "Caches of segments dropped to make room for others",
+            registry=registry,
+        )  # fmt: skip
+        self.model_busy_s = Counter(
+            "scribewire_model_busy_seconds", "Seconds that the model's lanes had work, added up",
+            registry=registry,
+        )  # fmt: skip
+        self.model_lanes = Gauge(
+            "scribewire_model_lanes", "Batches that all copies of the model take side by side",
+            registry=registry,
+        )  # fmt: skip
         self.model_ready = Gauge(
             "scribewire_model_ready", "1 while the model takes work", registry=registry
         )
@@ -126,6 +177,9 @@ class Metrics:
         """Takes a micro-batch's report."""
         self.batch_size.observe(len(report.results))
         self.batch_s.observe(report.seconds)
+        self.model_busy_s.inc(report.busy_s)
+        for waited_s in report.waited_s:
+            self.queue_s.observe(waited_s)
         for kind in report.kinds:
             self.steps.labels(kind.name.lower()).inc()
         for result in report.results:
@@ -136,6 +190,8 @@ class Metrics:
             self.flops.inc(result.flops)
             self.encoder_frames.inc(result.encoder_frames)
             self.prefill_tokens.inc(result.prefill_tokens)
+            self.cache_hit_tokens.inc(result.reused_tokens)
+            self.cache_evictions.inc(result.evictions)
 
     def exposition(self) -> bytes:
         """The Prometheus text format."""

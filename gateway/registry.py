@@ -130,6 +130,17 @@ class Registry:
         if not self._open:
             self._empty.set()
 
+    @property
+    def states(self) -> dict[str, int]:
+        """Sessions by state: ``ending`` have a connection, and wait for their last words."""
+        ending = sum(live.ending for live in self._connected)
+        return {
+            "open": len(self._connected) - ending,
+            "ending": ending,
+            "detached": len(self._detached),
+            "upload": len(self._uploads),
+        }
+
     # Coming back
 
     def find(self, rejoining: Rejoining | None, grant: Grant) -> LiveSession | None:

@@ -29,6 +29,7 @@ from gateway.app import create_app
 from gateway.fair_reading import fairly_read
 from gateway.fan_out import FanOutProtocol
 from gateway.handshake import punctual
+from gateway.lateness import watch_lateness
 from gateway.log import configure_logging
 from gateway.metrics import Metrics
 from gateway.registry import Registry
@@ -209,7 +210,10 @@ async def _running(settings: Settings) -> AsyncIterator[tuple[DrainingServer, so
                 raise CannotStartError(str(error)) from None
             registry = Registry(settings, metrics, lambda: samples_to_ms(worker.cadence))
             app = create_app(settings, worker, registry, metrics, guard)
-            watch = asyncio.create_task(registry.watch_deadlines(), name="deadlines")
+            watches = [
+                asyncio.create_task(registry.watch_deadlines(), name="deadlines"),
+                asyncio.create_task(watch_lateness(metrics.loop_late_s.observe), name="lateness"),
+            ]
             try:
                 server = DrainingServer(
                     uvicorn.Config(app, **uvicorn_options(settings, metrics)), registry
@@ -217,7 +221,8 @@ async def _running(settings: Settings) -> AsyncIterator[tuple[DrainingServer, so
                 server.on_hangup = guard.reload
                 yield server, bound
             finally:
-                watch.cancel()
+                for watch in watches:
+                    watch.cancel()
         finally:
             await worker.close()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
 
 from engine.transcript import CloseReason, SuppressReason
 from gateway import errors
@@ -31,6 +32,11 @@ def table_row(name: str) -> str:
     rows = [line for line in lines if f"`{name}`" in line.split("|")[1]]
     assert rows, f"README has no table row for {name}"
     return rows[0]
+
+
+def metrics() -> list[MetricWrapperBase]:
+    """All that the server exports."""
+    return [each for each in vars(Metrics()).values() if isinstance(each, MetricWrapperBase)]
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -65,13 +71,20 @@ def test_each_error_has_a_row_with_its_codes(error: type[errors.GatewayError]) -
     assert f"| `{error.code}` | {error.close_code} | {error.http_status} |" in README
 
 
-def test_each_metric_is_named() -> None:
-    exposed = re.findall(r"^# TYPE (\S+) ", Metrics().exposition().decode(), re.MULTILINE)
+@pytest.mark.parametrize("metric", metrics())
+def test_each_metric_has_a_row_with_its_labels(metric: MetricWrapperBase) -> None:
+    [family] = metric.describe()
+    name = family.name + ("_total" if family.type == "counter" else "")
+    labels = ",".join(metric._labelnames)
 
-    assert exposed
-    for name in exposed:
-        if not name.endswith("_created"):
-            assert f"`{name}" in README
+    assert table_row(name + (f"{{{labels}}}" if labels else ""))
+
+
+def test_no_metric_is_named_that_is_not_exported() -> None:
+    exported = Metrics().exposition().decode()
+
+    for name in re.findall(r"`(scribewire_\w+)", README):
+        assert f"# TYPE {name} " in exported
 
 
 def test_the_pictures_and_files_it_names_exist() -> None:

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from engine.messages import SAMPLE_RATE
 from engine.worker import Worker
 from gateway.metrics import Metrics
 from gateway.registry import Registry
@@ -25,9 +26,7 @@ def health_routes(worker: Worker, registry: Registry, metrics: Metrics) -> list[
         return JSONResponse({"status": "ready", "model": worker.model.name})
 
     async def show_metrics(request: Request) -> Response:
-        metrics.model_ready.set(worker.ready)
-        metrics.model_restarts.set(worker.runner_restarts)
-        metrics.model_copies.set(worker.model_copies)
+        look(worker, registry, metrics)
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
 
     return [
@@ -35,3 +34,16 @@ def health_routes(worker: Worker, registry: Registry, metrics: Metrics) -> list[
         Route("/readyz", readyz),
         Route("/metrics", show_metrics),
     ]
+
+
+def look(worker: Worker, registry: Registry, metrics: Metrics) -> None:
+    """Sets what is only known when somebody asks."""
+    metrics.model_ready.set(worker.ready)
+    metrics.model_restarts.set(worker.runner_restarts)
+    metrics.model_copies.set(worker.model_copies)
+    metrics.model_lanes.set(worker.lanes)
+    metrics.queue_depth.set(worker.queue_depth)
+    metrics.cadence_s.set(worker.cadence_in_force / SAMPLE_RATE)
+    metrics.draining.set(registry.draining)
+    for state, sessions in registry.states.items():
+        metrics.in_state.labels(state).set(sessions)

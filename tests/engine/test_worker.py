@@ -1,6 +1,7 @@
 """The async worker around streams: batches, isolation, failures, cadence."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -15,6 +16,7 @@ from engine.transcript import Event, Final, Finished, Overloaded, Partial, Segme
 from engine.vad import FRAME, VadState, VoiceDetector
 from engine.worker import FRAMES_A_PASS, BatchReport, Observers, Worker
 from tests.engine.models.doubles import (
+    HeldModel,
     LanesModel,
     OneWordASecondModel,
     RaisingModel,
@@ -136,6 +138,44 @@ async def test_segments_that_are_due_together_share_a_batch() -> None:
     assert max(model.batches) == model.info.max_batch
     assert sum(len(report.results) for report in reports) == len(model.steps)
     assert all(recorder.texts() == ["word0 word1 word2"] for recorder in recorders)
+
+
+async def test_how_long_each_step_waited_for_its_batch_is_told() -> None:
+    """From the moment that its segment was due, also while nobody could take it."""
+    model, reports = HeldModel(), list[BatchReport]()
+    async with running(model, Observers(batch=reports.append)) as worker:
+        recorders = [Recorder(), Recorder()]
+        first, second = (worker.open(f"s{i}", StreamOptions(), recorders[i]) for i in range(2))
+        first.push(speech(2.1))
+        await until(lambda: model.waiting == 1)
+        assert worker.queue_depth == 0
+        second.push(speech(2.1))
+        await until(lambda: worker.queue_depth == 1)
+        began = time.perf_counter()
+        await asyncio.sleep(0.2)
+        held_s = time.perf_counter() - began
+        model.permit(10)
+        await until(lambda: len(reports) == 2)
+        assert worker.queue_depth == 0
+
+    assert [report.keys for report in reports] == [[("s0", 1)], [("s1", 1)]]
+    assert reports[0].waited_s[0] < 0.1
+    assert held_s <= reports[1].waited_s[0] < held_s + 1
+    assert reports[1].busy_s > 0
+
+
+async def test_who_is_discarded_waits_for_nothing() -> None:
+    model = HeldModel()
+    async with running(model) as worker:
+        first, second = (worker.open(f"s{i}", StreamOptions(), Recorder()) for i in range(2))
+        first.push(speech(2.1))
+        await until(lambda: model.waiting == 1)
+        second.push(speech(2.1))
+        await until(lambda: worker.queue_depth == 1)
+        second.discard()
+
+        assert worker.queue_depth == 0
+        model.permit(1)
 
 
 async def test_a_model_with_lanes_takes_batches_side_by_side() -> None:

@@ -102,12 +102,35 @@ class TestHealth:
         async with dial(server) as socket:
             await hear(socket)
             assert server.metric("scribewire_sessions") >= 1
+            assert server.metric("scribewire_sessions_in_state", state="open") >= 1
             await socket.send(bytes(32_000))
             await socket.send('{"type": "stop"}')
             await hear_all(socket)
 
         assert server.metric("scribewire_sessions_opened_total") == opened + 1
         assert server.metric("scribewire_audio_seconds_total") >= 1
+
+    async def test_each_stage_of_a_chunk_is_timed(self, one_place: Server) -> None:
+        assert one_place.metric("scribewire_queue_seconds_count") == 0
+        async with dial(one_place, "chunk_ms=500&endpoint_ms=0") as socket:
+            await socket.send(pcm16("beckett.wav")[0])
+            await socket.send('{"type": "stop"}')
+            events = await hear_all(socket)
+
+        timed = one_place.metric("scribewire_chunk_to_partial_seconds_count")
+        assert timed >= len([event for event in events if event["type"] == "partial"]) > 0
+        assert one_place.metric("scribewire_chunk_to_partial_seconds_sum") < 5 * timed
+        steps = one_place.metric("scribewire_steps_total")
+        assert 0 < steps == one_place.metric("scribewire_queue_seconds_count")
+        assert one_place.metric("scribewire_queue_depth") == 0
+        assert one_place.metric("scribewire_model_busy_seconds_total") > 0
+        assert one_place.metric("scribewire_model_lanes") == 1
+        assert one_place.metric("scribewire_draining") == 0
+        async with asyncio.timeout(5):
+            while not one_place.metric("scribewire_event_loop_late_seconds_count"):
+                await asyncio.sleep(0.05)
+            while one_place.metric("scribewire_sessions_in_state"):
+                await asyncio.sleep(0.05)
 
 
 class TestRefusals:

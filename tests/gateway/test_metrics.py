@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.messages import StepResult
+from engine.messages import SegmentKey, StepResult
 from engine.segment import StepKind
 from engine.worker import BatchReport
 from gateway.metrics import Metrics
@@ -21,16 +21,21 @@ def result(accepted: int, decode_steps: int) -> StepResult:
     return StepResult(
         (), (), "eos", "en", 0.9,
         accepted=accepted, decode_steps=decode_steps, encode_s=0.25, decode_s=0.5,
+        reused_tokens=104.0, evictions=0.5,
     )  # fmt: skip
+
+
+def report(kinds: list[StepKind], results: list[StepResult], waited_s: list[float]) -> BatchReport:
+    keys = [SegmentKey("s", i) for i in range(len(kinds))]
+    return BatchReport(keys, kinds, results, 0.2, waited_s, busy_s=0.125)
 
 
 def test_a_micro_batch_is_counted_by_steps_phases_and_tokens() -> None:
     metrics = Metrics()
 
-    metrics.batch_done(
-        BatchReport([StepKind.FINAL, StepKind.PARTIAL], [result(3, 4), result(0, 7)], 0.2)
-    )
-    metrics.batch_done(BatchReport([StepKind.PARTIAL], [result(1, 1)], 0.2))
+    both = [StepKind.FINAL, StepKind.PARTIAL]
+    metrics.batch_done(report(both, [result(3, 4), result(0, 7)], [0.0, 0.25]))
+    metrics.batch_done(report([StepKind.PARTIAL], [result(1, 1)], [0.5]))
 
     shown = samples(metrics)
     assert shown["scribewire_steps_total/partial"] == 2
@@ -41,6 +46,11 @@ def test_a_micro_batch_is_counted_by_steps_phases_and_tokens() -> None:
     assert shown["scribewire_step_phase_seconds_total/decode"] == 1.5
     assert shown["scribewire_tokens_total/draft"] == 4
     assert shown["scribewire_tokens_total/pass"] == 12
+    assert shown["scribewire_queue_seconds_count"] == 3
+    assert shown["scribewire_queue_seconds_sum"] == 0.75
+    assert shown["scribewire_model_busy_seconds_total"] == 0.25
+    assert shown["scribewire_cache_hit_tokens_total"] == 312
+    assert shown["scribewire_cache_evictions_total"] == 1.5
 
 
 def test_two_gateways_in_one_process_count_apart() -> None:

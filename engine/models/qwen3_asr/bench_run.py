@@ -84,8 +84,8 @@ class _Run:
             torch.cuda.reset_peak_memory_stats()
         for moment in range(-2 if self._cuda else -1, 0):
             self._moment(moment)
-        meter, share, evicted = self._transcriber.meter, self._batch / self._segments, 0
-        began, evicted = meter.snapshot(), self._transcriber.evictions
+        meter, share = self._transcriber.meter, self._batch / self._segments
+        began = meter.snapshot()
         moments = self._chunks * self._args.rounds
         flops, seconds, steps, checksum = [], [], [], 0
         self._passes = 0
@@ -123,7 +123,7 @@ class _Run:
             step_s_p95=p95,
             passes=(self._passes + spent.decode_steps) / moments * share,
             measured_segments=self._segments,
-            evictions=self._transcriber.evictions - evicted,
+            evictions=spent.evictions,
             peak_memory_bytes=torch.cuda.max_memory_allocated() if self._cuda else None,
             matrix_share=sum(flops) / sum(seconds) / rate if timed and rate else None,
             realtime=p95 < self._args.chunk if p95 is not None else None,

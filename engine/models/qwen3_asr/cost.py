@@ -27,6 +27,10 @@ class Cost:
     """Tokens that went through them."""
     encode_s: float = 0.0
     """Seconds on spectra and encoder; on a GPU, of handing them the work."""
+    reused_tokens: int = 0
+    """Tokens whose keys and values were still in the pool."""
+    evictions: int = 0
+    """Segments whose pages were given to others."""
 
     def since(self, earlier: "Cost") -> "Cost":
         """The difference."""
@@ -64,6 +68,14 @@ class CostMeter:
     def took(self, encode_s: float) -> None:
         """Spectra and encoder had so many seconds."""
         self.total.encode_s += encode_s
+
+    def reused(self, tokens: int) -> None:
+        """The keys and values of so many tokens were there from an earlier step."""
+        self.total.reused_tokens += tokens
+
+    def evicted(self) -> None:
+        """A segment's pages were given to others."""
+        self.total.evictions += 1
 
     def listened(self, frames: int) -> None:
         """Windows of so many mel frames were encoded."""

@@ -115,7 +115,6 @@ class Transcriber:
         )
         self._caches: dict[SegmentKey, SegmentCache] = {}
         """Least recently used first."""
-        self.evictions = 0
         self.after_pass: Callable[[Mapping[SegmentKey, Greedy]], None] | None = None
         """Told after each pass what goes on; must not change it."""
 
@@ -174,6 +173,7 @@ class Transcriber:
         windows = [window.states for window in cache.heard.windows]
         lengths = [len(window) for window in windows]
         context = len(cache.head) + sum(lengths[: cache.keyed_windows])
+        self.meter.reused(context)
         unread: list[Tensor | Sequence[int]] = [] if cache.head else [request.head]
         unread += [*windows[cache.keyed_windows :], *renewed.open, request.tail, request.forced]
         greedy = self._greedy(request.forced, request.draft, request.budget, request.ends)
@@ -284,7 +284,7 @@ class Transcriber:
         for key, cache in self._caches.items():
             if cache.pages and id(cache) not in in_use:
                 self.forget(key)
-                self.evictions += 1
+                self.meter.evicted()
                 return True
         return False
 

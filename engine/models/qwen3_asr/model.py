@@ -94,6 +94,8 @@ class Qwen3ASR:
                     flops=spent.flops * share,
                     encoder_frames=spent.encoder_frames * share,
                     prefill_tokens=spent.prefill_tokens * share,
+                    reused_tokens=spent.reused_tokens * share,
+                    evictions=spent.evictions * share,
                 )
             )
         return results

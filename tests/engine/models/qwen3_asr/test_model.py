@@ -136,6 +136,8 @@ def test_what_a_step_cost_is_told(model: Qwen3ASR) -> None:
 
     assert one.encoder_frames == 300
     assert one.flops > 1e6
+    assert one.reused_tokens == 0 < later.reused_tokens
+    assert one.evictions == later.evictions == 0
     assert later.prefill_tokens == 117 + len(model._prompt.around("")[1])
 
 
