@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from starlette.applications import Starlette
@@ -16,6 +16,7 @@ from engine.worker import Worker
 from gateway.access import AccessControl, Grant, Guard, grant_of
 from gateway.connection import Connection, send_frame
 from gateway.errors import GatewayError, NotFound, as_fields
+from gateway.http.admin import admin_routes
 from gateway.http.answers import error_response
 from gateway.http.health import health_routes
 from gateway.http.pages import page_routes
@@ -48,9 +49,14 @@ PUBLISH = "publish"
 
 
 def create_app(
-    settings: Settings, worker: Worker, registry: Registry, metrics: Metrics, guard: Guard
-) -> Starlette:
-    """The ASGI application over a started worker; nobody gets past the guard."""
+    settings: Settings, worker: Worker, registry: Registry, metrics: Metrics, guard: Guard,
+    drain: Callable[[], None],
+) -> Starlette:  # fmt: skip
+    """The ASGI application over a started worker; nobody gets past the guard.
+
+    Args:
+        drain: begins the end of the process.
+    """
     rooms = Rooms(settings, metrics)
 
     async def stream(websocket: WebSocket) -> None:
@@ -118,6 +124,7 @@ def create_app(
             *(WebSocketRoute(path, stream) for path in DIALECTS),
             Route("/v1/stream", would_open),
             *health_routes(worker, registry, metrics),
+            *admin_routes(guard, registry, settings, drain),
             *token_routes(guard, worker, settings),
             *room_routes(rooms, settings, metrics, refuse_viewer),
             *transcription_routes(worker, registry, settings, metrics, guard),

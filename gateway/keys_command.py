@@ -24,12 +24,15 @@ def add(
         float | None,
         typer.Option(min=0, help="Of audio; 0: no limit.", show_default="audio_minutes_per_day"),
     ] = None,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="It may also drain the gateway: POST /admin/drain.")
+    ] = False,
 ) -> None:
     """Make a key and print it, this once: only its digest is kept."""
     from gateway.access.keys import add_key
 
     with _complaining():
-        typer.echo(add_key(file, name, sessions, minutes_per_day))
+        typer.echo(add_key(file, name, sessions, minutes_per_day, admin=admin))
     typer.echo(f"It cannot be shown again. {_next_step(file)}", err=True)
 
 
@@ -40,9 +43,9 @@ def list_keys(file: File = DEFAULT_FILE) -> None:
 
     with _complaining():
         for name, record in read_key_file(file).items():
-            limits = record.model_dump(exclude={"sha256"}, exclude_none=True)
-            shown = " ".join(f"{limit}={value:g}" for limit, value in limits.items())
-            typer.echo(f"{name} {shown}".rstrip())
+            limits = record.model_dump(exclude={"sha256", "admin"}, exclude_defaults=True)
+            shown = [f"{limit}={value:g}" for limit, value in limits.items()]
+            typer.echo(" ".join([name, *shown, *(["admin"] if record.admin else [])]))
 
 
 @keys.command()

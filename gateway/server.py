@@ -78,6 +78,10 @@ class DrainingServer(uvicorn.Server):
             self._hurry.set()
         self.should_exit = True
 
+    def drain(self) -> None:
+        """What the first signal does, and at once: nobody is let in from now on. Idempotent."""
+        self._registry.draining = self.should_exit = True
+
     def _hang_up(self) -> None:
         """Reads keys and certificate again; if that fails, those in force stay."""
         self.on_hangup()
@@ -209,7 +213,7 @@ async def _running(settings: Settings) -> AsyncIterator[tuple[DrainingServer, so
             except ModelUnavailableError as error:
                 raise CannotStartError(str(error)) from None
             registry = Registry(settings, metrics, lambda: samples_to_ms(worker.cadence))
-            app = create_app(settings, worker, registry, metrics, guard)
+            app = create_app(settings, worker, registry, metrics, guard, lambda: server.drain())
             watches = [
                 asyncio.create_task(registry.watch_deadlines(), name="deadlines"),
                 asyncio.create_task(watch_lateness(metrics.loop_late_s.observe), name="lateness"),

@@ -65,6 +65,8 @@ export class ScribewireSession extends EventTarget {
   #done = null;
   /** @type {Notice | null} */
   #error = null;
+  /** The last words of a server that stops; see `#withholds`. @type {any[]} */
+  #withheld = [];
   /** @type {((room: boolean) => void)[]} */
   #waiting = [];
   #timers = new Timers();
@@ -233,6 +235,25 @@ export class ScribewireSession extends EventTarget {
 
   /** @param {any} message */
   #onMessage(message) {
+    if (!this.#withholds(message)) this.#hear(message);
+  }
+
+  /**
+   * Keeps the words of a server that stops which are cut where it stopped, maybe amid one: another
+   * goes on from what was said before them, and says the whole segment.
+   * @param {any} message
+   */
+  #withholds(message) {
+    const stops = this.#error?.code === "shutting_down" && this.#server?.resume !== undefined;
+    const last = message.type === "final" && message.reason === "drain";
+    const behind = message.type === "confirmed" && this.#withheld.length > 0;
+    const withheld = stops && (last || behind);
+    if (withheld) this.#withheld.push(message);
+    return withheld;
+  }
+
+  /** @param {any} message */
+  #hear(message) {
     if (typeof message.seq === "number") this.#lastSeq = message.seq;
     if (message.type !== "pong") this.#progressAt = performance.now();
     if (message.type === "ready") this.#onReady(message);
@@ -255,6 +276,7 @@ export class ScribewireSession extends EventTarget {
     if (this.#ready) return; // it answers a `configure`
     this.#ready = true;
     this.#error = null;
+    this.#withheld = [];
     this.#audio.rewind(ready.next_sample ?? 0, ready.finalizes ?? 0);
     if (this.#state === "connecting") this.#enter("open");
     if (!again) return;
@@ -348,6 +370,7 @@ export class ScribewireSession extends EventTarget {
   /** @param {number} code */
   #end(code) {
     if (this.#state === "closed") return;
+    for (const message of this.#withheld.splice(0)) this.#hear(message); // nobody goes on
     this.#timers.cancelAll();
     removeEventListener("online", this.#onOnline);
     this.#connection?.close();

@@ -35,7 +35,9 @@ _REFUSALS = {
     "viewer": "This token is for viewing a room and opens no session: get one without a role.",
     "metrics": "Metrics are for this machine, for keys, or for all if the operator says so: "
     "set SCRIBEWIRE_METRICS_OPEN.",
-    "key_needed": "Tokens are made for keys, not for tokens: send 'Authorization: Bearer KEY'.",
+    "admin": "This is for the operator: send a key made by `scribewire keys add NAME --admin`; "
+    "where no keys are asked for, ask from the gateway's own machine.",
+    "key_needed": "This is for keys, not for tokens: send 'Authorization: Bearer KEY'.",
 }
 """By reason, as `/metrics` counts it."""
 
@@ -136,6 +138,20 @@ class Guard:
         """
         if grant.claims is not None:
             raise self._refusal("key_needed")
+
+    def check_admin(self, grant: Grant, scope: Scope) -> None:
+        """Whether this is the operator: an admin's key; where no key is asked for, this machine.
+
+        Raises:
+            Unauthorized: it is not.
+        """
+        self.check_key(grant)
+        if self.asks_for_keys:
+            allowed = grant.key is not None and grant.key.admin
+        else:
+            allowed = is_loopback(grant.address) and names_this_machine(scope, self._allowed)
+        if not allowed:
+            raise self._refusal("admin")
 
     def _metrics(self, scope: Scope, address: str) -> Grant:
         here = is_loopback(address) and names_this_machine(scope, self._allowed)

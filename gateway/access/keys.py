@@ -40,6 +40,7 @@ class KeyRecord(BaseModel):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     max_sessions: Annotated[int | None, Field(ge=1)] = None
     audio_minutes_per_day: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+    admin: bool = False
 
 
 _FILE = TypeAdapter(dict[Annotated[str, Field(pattern=f"^{_NAME}$")], KeyRecord])
@@ -53,6 +54,8 @@ class Key:
     digest: bytes
     max_sessions: int | None = None
     audio_minutes_per_day: float | None = None
+    admin: bool = False
+    """Whether it may also end the gateway."""
 
 
 class KeyRing:
@@ -105,7 +108,7 @@ def load_keys(file: str, listed: str) -> KeyRing:
         KeysError: they cannot be read, or a key is none.
     """
     keys = [
-        Key(name, bytes.fromhex(each.sha256), each.max_sessions, each.audio_minutes_per_day)
+        Key(name, bytes.fromhex(each.sha256), **each.model_dump(exclude={"sha256"}))
         for name, each in (read_key_file(Path(file)) if file else {}).items()
     ]
     texts = [text.strip() for text in listed.split(",") if text.strip()]
@@ -155,7 +158,7 @@ def write_key_file(path: Path, records: dict[str, KeyRecord]) -> None:
         KeysError: it cannot be written.
     """
     text = json.dumps(
-        {name: each.model_dump(exclude_none=True) for name, each in records.items()}, indent=2
+        {name: each.model_dump(exclude_defaults=True) for name, each in records.items()}, indent=2
     )
     try:
         handle, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
@@ -166,7 +169,9 @@ def write_key_file(path: Path, records: dict[str, KeyRecord]) -> None:
         raise KeysError(f"the key file {path} cannot be written ({error.strerror})") from None
 
 
-def add_key(path: Path, name: str, max_sessions: int | None, minutes: float | None) -> str:
+def add_key(
+    path: Path, name: str, max_sessions: int | None, minutes: float | None, *, admin: bool = False
+) -> str:
     """Makes a key, writes its digest to the file, and returns it: it is shown this once.
 
     Raises:
@@ -179,8 +184,9 @@ def add_key(path: Path, name: str, max_sessions: int | None, minutes: float | No
         raise KeysError(f"there is a key {name} already; `scribewire keys remove {name}` first")
     key = new_key()
     record = KeyRecord(
-        sha256=digest_of(key).hex(), max_sessions=max_sessions, audio_minutes_per_day=minutes
-    )
+        sha256=digest_of(key).hex(), max_sessions=max_sessions, audio_minutes_per_day=minutes,
+        admin=admin,
+    )  # fmt: skip
     write_key_file(path, records | {name: record})
     return key
 

@@ -221,7 +221,12 @@ class Session:
     async def _read(self) -> None:
         failure = await self._listen()
         while failure is not None and self._may_return(failure):
-            failure = await self._regain(failure) or await self._listen()
+            failure = await self._regain(failure)
+            if failure is not None:
+                break  # it was tried for as long as there was hope
+            failure = await self._listen()
+        for event in self._track.withheld:  # nobody goes on: better cut short than lost
+            await self._tell(event)
         self._end(failure)
         await self._events.put(None)
 
@@ -233,14 +238,19 @@ class Session:
                 event = self._codec.decode(await self._socket.recv())
                 if event["type"] == "done" and self._track.is_cut_short:
                     continue  # not the session's last word, only this server's: the close follows
-                self._take_note(event)
-                await self._events.put(event)
+                if self._regaining.within_s > 0 and self._track.withholds(event):
+                    continue
+                await self._tell(event)
         except ConnectionClosed as closed:
             return self._judged(closed)
         except SessionError as garbage:
             self._garbage = True
             return garbage
         return None
+
+    async def _tell(self, event: Event) -> None:
+        self._take_note(event)
+        await self._events.put(event)
 
     def _end(self, failure: SessionError | None = None) -> None:
         self._failure = self._failure or failure

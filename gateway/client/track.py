@@ -28,6 +28,8 @@ class Track:
         """Changed since."""
         self._last_seq = self._last_segment = 0
         self._confirmed: Event = {}
+        self.withheld: list[Event] = []
+        """See `withholds`."""
 
     @property
     def resumable(self) -> bool:
@@ -75,6 +77,18 @@ class Track:
         """Whether a server that stops leaves something to say to another."""
         return self.restarting and self.resumable and self.replay.pending
 
+    def withholds(self, event: Event) -> bool:
+        """Keeps the last words of a server that stops: cut where it stopped, maybe amid a word.
+
+        Another one goes on from what was said before them, and says the whole segment.
+        """
+        last = event.get("type") == "final" and event.get("reason") == "drain"
+        behind = event.get("type") == "confirmed" and bool(self.withheld)
+        if not (self.restarting and self.resumable and (last or behind)):
+            return False
+        self.withheld.append(event)
+        return True
+
     # Coming back
 
     def rejoining(self) -> dict[str, object]:
@@ -97,6 +111,7 @@ class Track:
             raise not_the_protocol()
         self.hear(ready)
         self.restarting = False
+        self.withheld.clear()
         self.replay.rewind(next_sample, finalizes)
         in_force = self._in_force
         return {name: each for name, each in self._wanted.items() if in_force.get(name) != each}

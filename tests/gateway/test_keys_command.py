@@ -37,6 +37,17 @@ def test_a_key_is_made_and_its_holder_listed(file: str) -> None:
     assert key.strip() not in listed
 
 
+def test_an_operators_key_is_told_from_others(file: str) -> None:
+    run("add", "alice", "--file", file)
+    _, key, _ = run("add", "ops", "--admin", "--file", file)
+    _, listed, _ = run("list", "--file", file)
+
+    found = load_keys(file, "").find(key.strip())
+    assert found is not None
+    assert found.admin
+    assert listed == "alice\nops admin\n"
+
+
 def test_a_key_is_withdrawn(file: str) -> None:
     _, key, _ = run("add", "alice", "--file", file)
     code, out, advice = run("remove", "alice", "--file", file)

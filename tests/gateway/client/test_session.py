@@ -264,3 +264,34 @@ async def test_no_task_outlives_the_session() -> None:
         await asyncio.sleep(0.05)
 
         assert len(asyncio.all_tasks()) <= before
+
+
+async def test_the_last_words_of_a_server_that_stops_come_if_nobody_goes_on() -> None:
+    """They are withheld while another server may say the whole segment; see `Track.withholds`."""
+    connections = 0
+
+    async def script(server: Peer) -> None:
+        nonlocal connections
+        connections += 1
+        if connections > 1:
+            server.vanish()
+            return
+        await server.ready(resume="secret")
+        assert (await server.hear())["type"] == "audio"
+        await server.say("error", code="shutting_down", message="Restarting.", retryable=True)
+        await server.final(1, "a whole segment")
+        await server.say("final", segment=2, text="half a seg", reason="drain")
+        await server.say("confirmed", samples=1600, finalizes=0, checkpoint="")
+        await server.done()
+        await server.socket.close(1012)
+
+    async with peer(script) as url, connect(url, reconnect_s=0.3) as session:
+        await session.send(bytes(3200))
+        async with asyncio.timeout(10):
+            events = [await anext(session) for _ in range(4)]
+            with pytest.raises(SessionError):
+                await anext(session)
+
+    assert connections > 1
+    assert types(events) == ["error", "final", "final", "confirmed"]
+    assert session.confirmed_samples == 1600
