@@ -4,14 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import structlog
-
 from engine.messages import Audio
 from engine.segment import StreamOptions
 from engine.stream import Stream
 from engine.transcript import CloseReason, Event
-
-log = structlog.get_logger("engine.worker")
 
 
 class Listener(Protocol):
@@ -22,7 +18,10 @@ class Listener(Protocol):
         ...
 
     def broken(self) -> None:
-        """The session came to an end through a fault of ours; no events follow."""
+        """The session came to an end through a fault of ours; no events follow.
+
+        Called while the exception is handled: whoever knows whose session it is can log it.
+        """
         ...
 
 
@@ -105,7 +104,6 @@ class SpeechSession:
 
     def break_off(self) -> None:
         """Ends the session because of the exception that is being handled."""
-        log.exception("session_broken", session=self.stream.id)
         self.discard()
         self._listener.broken()
 

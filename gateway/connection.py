@@ -59,7 +59,11 @@ class Connection:
         self._replaced, self._over = asyncio.Event(), asyncio.Event()
 
     async def run(self) -> None:
-        """Until the connection is over."""
+        """Until the connection is over. What its tasks log, a library too, names the session."""
+        with structlog.contextvars.bound_contextvars(session=self.live.session.id):
+            await self._run()
+
+    async def _run(self) -> None:
         name = self.live.session.id
         reader = asyncio.create_task(self._read(), name=f"read-{name}")
         writer = asyncio.create_task(self._write(), name=f"write-{name}")

@@ -15,7 +15,7 @@ import structlog
 from engine.messages import Audio
 from engine.segment import StreamOptions
 from engine.speech_session import SpeechSession
-from engine.transcript import CloseReason, Event
+from engine.transcript import CloseReason, Event, SegmentFailed
 from engine.worker import Worker
 from gateway.access import Grant
 from gateway.continuing import begin_at
@@ -121,13 +121,26 @@ class LiveSession:
         self.put(self.session.ready())
 
     def _open_speech(self, options: StreamOptions) -> SpeechSession:
-        # The engine must see no name twice, but a session may go on in the process it left.
-        name, begin = "{}-{:x}".format(*self.key), self._beginning
+        name, begin = self.engine_name, self._beginning
         if begin is None:
             self._speech = self._worker.open(name, options, self)
         else:
             self._speech = self._worker.go_on(name, options, self, begin.checkpoint, begin.start)
         return self._speech
+
+    @property
+    def engine_name(self) -> str:
+        """The engine must see no name twice, but a session may go on in the process it left."""
+        return "{}-{:x}".format(*self.key)
+
+    @property
+    def figures(self) -> dict[str, int | float]:
+        """What is told of it when it is over."""
+        return {
+            "audio_s": round(self.session.audio_s, 3),
+            "open_s": round(time.monotonic() - self._opened_at, 3),
+            **self.session.totals,
+        }
 
     # Resuming
 
@@ -255,6 +268,8 @@ class LiveSession:
         now = time.monotonic()
         for event, message in zip(events, self.session.translate(events), strict=True):
             self._tally.says(event, now)
+            if isinstance(event, SegmentFailed):
+                log.warning("segment_failed", session=self.session.id, segment=event.segment)
             self.put([message])
             if self._publication is not None:
                 self._publication.say(message)
@@ -264,6 +279,7 @@ class LiveSession:
 
     def broken(self) -> None:
         """The engine's part of the session failed."""
+        log.exception("session_broken", session=self.session.id)
         self.fail(Internal())
 
     def told(self, message: Outgoing) -> None:
@@ -342,7 +358,5 @@ class LiveSession:
             session=self.session.id,
             close_code=close_code,
             key=self._grant.owner,
-            audio_s=round(self.session.audio_s, 3),
-            open_s=round(time.monotonic() - self._opened_at, 3),
-            **self.session.totals,
+            **self.figures,
         )

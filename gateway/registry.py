@@ -35,17 +35,32 @@ class Served(Protocol):
         ...
 
 
+class Traces(Protocol):
+    """Whoever follows single sessions."""
+
+    def opened(self, live: LiveSession) -> None:
+        """A session begins here."""
+        ...
+
+    def closed(self, live: LiveSession, close_code: int) -> None:
+        """It is over, and nobody can take it up any more."""
+        ...
+
+
 class Registry:
     """Owns the sessions, connected or not.
 
     Args:
         cadence_ms: how often partials could come if there was one session more.
+        traces: told of each session, if there is somebody to tell.
     """
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, cadence_ms: Callable[[], int] = lambda: 0
-    ) -> None:
+        self, settings: Settings, metrics: Metrics,
+        cadence_ms: Callable[[], int] = lambda: 0, traces: Traces | None = None,
+    ) -> None:  # fmt: skip
         self._settings, self._metrics, self._cadence_ms = settings, metrics, cadence_ms
+        self._traces = traces
         self.draining = False
         self._connected: dict[LiveSession, Connection] = {}
         self._detached: dict[LiveSession, float] = {}
@@ -94,6 +109,8 @@ class Registry:
     async def serve(self, connection: Connection) -> None:
         """Runs an accepted connection to its end."""
         live = connection.live
+        if self._traces is not None and live.key not in self._by_key:
+            self._traces.opened(live)
         self._by_key[live.key] = live
         self._connected[live] = connection
         self._detached.pop(live, None)
@@ -118,6 +135,8 @@ class Registry:
     def _end(self, live: LiveSession, close_code: int) -> None:
         del self._by_key[live.key]
         live.end(close_code)
+        if self._traces is not None:
+            self._traces.closed(live, close_code)
 
     def _forget(self, live: LiveSession) -> None:
         del self._detached[live]

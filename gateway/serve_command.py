@@ -79,6 +79,15 @@ def serve(
     tls_key: Annotated[
         str | None, typer.Option(metavar="FILE", help="Its private key (PEM).")
     ] = None,
+    otlp_endpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--telemetry",
+            "--otlp-endpoint",
+            metavar="URL",
+            help="OpenTelemetry collector that is sent traces.",
+        ),
+    ] = None,
     log_format: Annotated[
         Literal["auto", "json", "console"] | None,
         typer.Option(help="Form of the log.", show_default="auto"),
@@ -110,6 +119,7 @@ def serve(
         "trusted_proxies": trusted_proxies,
         "tls_cert": tls_cert,
         "tls_key": tls_key,
+        "otlp_endpoint": otlp_endpoint,
         "log_format": log_format,
         "log_level": log_level,
     }

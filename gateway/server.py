@@ -8,20 +8,13 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import structlog
 import uvicorn
 import uvloop
 
-from engine.cluster.pool import Plan
-from engine.cluster.runner import RayRunner
 from engine.messages import samples_to_ms
-from engine.process_runner import ProcessRunner
-from engine.runner import ModelOptions, ModelUnavailableError, Runner, ThreadRunner
-from engine.vad import VoiceDetector
-from engine.worker import Observers, Worker
 from gateway.access import Guard
 from gateway.access.keys import KeysError
 from gateway.addresses import is_loopback
@@ -32,15 +25,13 @@ from gateway.handshake import punctual
 from gateway.lateness import watch_lateness
 from gateway.log import configure_logging
 from gateway.metrics import Metrics
+from gateway.parts import CannotStartError as CannotStartError
+from gateway.parts import observers_of, telemetry_of, working
 from gateway.registry import Registry
 from gateway.settings import Settings
 from gateway.tls import CertificateError, check_certificate, load_certificate
 
 log = structlog.get_logger("gateway.server")
-
-
-class CannotStartError(Exception):
-    """The message is one sentence that says what to do."""
 
 
 class DrainingServer(uvicorn.Server):
@@ -155,26 +146,6 @@ def _cannot_listen(settings: Settings, error: OSError) -> CannotStartError:
     )
 
 
-def _runner(settings: Settings) -> Runner:
-    options = ModelOptions(
-        device=settings.device,
-        dtype=settings.dtype,
-        gpu_memory=settings.gpu_memory,
-        cpu_cache_gib=settings.cpu_cache_gib,
-        aligner=settings.aligner or None,
-    )
-    if settings.engine != "local":
-        options = replace(options, threads=max(1, round(settings.engine_cpus)))
-        plan = Plan(
-            settings.model, options, settings.engine_least, settings.engine_most,
-            settings.engine_cpus, settings.engine_gpus,
-        )  # fmt: skip
-        return RayRunner(settings.engine, plan, step_within_s=settings.step_timeout_s)
-    if settings.runner == "thread":
-        return ThreadRunner(settings.model, options)
-    return ProcessRunner(settings.model, options, step_within_s=settings.step_timeout_s)
-
-
 def _guard(settings: Settings, metrics: Metrics) -> Guard:
     """
     Raises:
@@ -205,30 +176,24 @@ async def _running(settings: Settings) -> AsyncIterator[tuple[DrainingServer, so
     metrics = Metrics()
     guard = _guard(settings, metrics)
     with _bind(settings) as bound:
-        observers = Observers(batch=metrics.batch_done, failure=metrics.failed_steps.inc)
-        worker = Worker(_runner(settings), VoiceDetector(), observers)
-        try:
-            try:
-                await worker.start()
-            except ModelUnavailableError as error:
-                raise CannotStartError(str(error)) from None
-            registry = Registry(settings, metrics, lambda: samples_to_ms(worker.cadence))
+        async with (
+            telemetry_of(settings) as telemetry,
+            working(settings, observers_of(metrics, telemetry)) as worker,
+        ):
+            registry = Registry(settings, metrics, lambda: samples_to_ms(worker.cadence), telemetry)
             app = create_app(settings, worker, registry, metrics, guard, lambda: server.drain())
+            config = uvicorn.Config(app, **uvicorn_options(settings, metrics))
+            server = DrainingServer(config, registry)
+            server.on_hangup = guard.reload
             watches = [
                 asyncio.create_task(registry.watch_deadlines(), name="deadlines"),
                 asyncio.create_task(watch_lateness(metrics.loop_late_s.observe), name="lateness"),
             ]
             try:
-                server = DrainingServer(
-                    uvicorn.Config(app, **uvicorn_options(settings, metrics)), registry
-                )
-                server.on_hangup = guard.reload
                 yield server, bound
             finally:
                 for watch in watches:
                     watch.cancel()
-        finally:
-            await worker.close()
 
 
 def uvicorn_options(settings: Settings, metrics: Metrics) -> dict[str, Any]:

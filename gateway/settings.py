@@ -131,6 +131,8 @@ class Settings(BaseSettings):
     drain_s: float = Field(10.0, ge=0, allow_inf_nan=False)
     """Seconds that open sessions get for their finals after SIGTERM."""
 
+    otlp_endpoint: str = Field("", pattern=r"^(|https?://[^\s/]+.*)$")
+    """URL of an OpenTelemetry collector (OTLP over HTTP) for traces; needs the extra telemetry."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severity that is logged."""
     log_format: Literal["auto", "json", "console"] = "auto"

@@ -17,7 +17,10 @@ from gateway.addresses import is_loopback, parse_origins
 from gateway.errors import ForbiddenOrigin, Unauthorized
 from gateway.settings import Settings
 
-OPEN_PATHS = frozenset({"/", "/watch", "/overlay", "/healthz", "/readyz", "/favicon.ico"})
+OPEN_PATHS = frozenset(
+    {"/", "/watch", "/overlay", "/monitor", "/healthz", "/readyz", "/favicon.ico"}
+)
+"""Pages have nothing in them; what `/monitor` shows it asks of `/metrics`, which is not open."""
 OPEN_PREFIX = "/static/"
 METRICS_PATH = "/metrics"
 ROOM_PREFIX = "/v1/rooms/"

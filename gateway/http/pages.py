@@ -8,8 +8,15 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-PAGES = MappingProxyType({"/": "index.html", "/watch": "watch.html", "/overlay": "overlay.html"})
-"""For who speaks, for an audience, for a picture that somebody else shows."""
+PAGES = MappingProxyType(
+    {
+        "/": "index.html",
+        "/watch": "watch.html",
+        "/overlay": "overlay.html",
+        "/monitor": "monitor.html",
+    }
+)
+"""For who speaks, for an audience, for a picture that somebody else shows, for the operator."""
 
 
 def page_routes() -> list[BaseRoute]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -137,6 +138,7 @@ class Exchange:
         self._endpoint, self._settings = endpoint, endpoint.settings
         self._scope, self._receive, self._asgi_send = scope, receive, send
         self._grant = grant_of(scope)
+        self._id = uuid.uuid4().hex
         self._work: asyncio.Task[None] | None = None
         self._opened_at = time.monotonic()
         self._end_by: float | None = None
@@ -154,7 +156,8 @@ class Exchange:
         finally:
             self._work.cancel()
         self._endpoint.metrics.uploads.labels(outcome).inc()
-        log.info("upload_closed", outcome=outcome, s=round(time.monotonic() - self._opened_at, 3))
+        open_s = round(time.monotonic() - self._opened_at, 3)
+        log.info("upload_closed", session=self._id, outcome=outcome, open_s=open_s)
 
     async def _outcome(self, work: asyncio.Task[None]) -> str:
         """``done``, ``gone``, or the code of the error that the client was told."""
@@ -166,7 +169,7 @@ class Exchange:
         if isinstance(error, _Gone | ClientDisconnect | TimeoutError):
             return "gone"
         if not isinstance(error, GatewayError):
-            log.error("upload_failed", exc_info=error)
+            log.error("upload_failed", session=self._id, exc_info=error)
             error = Internal()
         self._endpoint.metrics.errors.labels(error.code).inc()
         await self._tell(error)
@@ -179,7 +182,7 @@ class Exchange:
             else:
                 await _refusal(error)(self._scope, self._receive, self._send)
         except (TimeoutError, OSError):
-            log.info("error_not_told", code=error.code)
+            log.info("error_not_told", session=self._id, code=error.code)
 
     # Registry
 
@@ -220,7 +223,7 @@ class Exchange:
             self._grant.check_options(request.options)
             upload = Upload(
                 audio, request.with_fixed(self._grant.fixed_options), self._endpoint.worker,
-                self._endpoint.decoders, self._spend,
+                self._endpoint.decoders, self._spend, self._id,
             )  # fmt: skip
         except GatewayError as error:
             raise named_as_here(error) from None

@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 
+import structlog
+
 from engine.messages import SAMPLE_RATE, Audio, ms_to_samples
 from engine.segment import StreamOptions
 from engine.speech_session import SpeechSession
@@ -25,18 +27,21 @@ SEGMENTS_AHEAD = 2
 
 Said = Partial | Final | Suppressed | Done
 
+log = structlog.get_logger("gateway.http.upload")
+
 
 class Upload:
     """Driven by its reader: nothing is decoded or given to the engine that nobody waits for."""
 
     def __init__(
         self, audio: Generator[Audio], request: UploadRequest, worker: Worker, decoders: Executor,
-        spend: Callable[[float], None] = lambda audio_s: None,
+        spend: Callable[[float], None] = lambda audio_s: None, id: str | None = None,
     ) -> None:  # fmt: skip
         """
         Args:
             audio: in blocks of at most `BLOCK`; decoded when asked for, in ``decoders``.
             spend: told of the seconds that are given to the engine; may refuse them.
+            id: of its session; None: any.
 
         Raises:
             InvalidOption, Unsupported: the options ask for what there is not.
@@ -45,7 +50,7 @@ class Upload:
         self._prefix, self._worker = request.prefix.strip(), worker
         longest_ms = worker.model.max_segment_ms
         self.session = Session(
-            Identity(uuid.uuid4().hex),
+            Identity(id or uuid.uuid4().hex),
             options=parse_options(
                 {**request.session_options, "encoding": "pcm_f32le", "cold_chunks": 1},
                 max_segment_ms=longest_ms,
@@ -147,5 +152,6 @@ class Upload:
 
     def broken(self) -> None:
         """See `engine.speech_session.Listener`."""
+        log.exception("session_broken", session=self.session.id)
         self._fault = Internal()
         self._moved.set()

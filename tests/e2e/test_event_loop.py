@@ -36,6 +36,7 @@ async def test_sessions_uploads_and_pages_never_block(
         "/",
         "/watch",
         "/overlay",
+        "/monitor",
         "/static/scribewire.js",
         "/metrics",
         "/healthz",

@@ -1,14 +1,25 @@
 """Logs: one JSON object a line, whoever logs; nothing that people said."""
 
+import asyncio
 import json
 import logging
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import httpx
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
+from engine.messages import Step, StepResult
 from gateway.log import configure_logging
+from gateway.session import Session
 from gateway.settings import Settings
+from gateway.wire.native import NativeCodec
+from tests.conftest import Server, serving
+from tests.engine.models.doubles import OneWordASecondModel
+from tests.gateway.dialing import dial, hear, hear_all
+from tests.speech import pcm16, speech
 
 SECRET = "what she said"
 
@@ -112,3 +123,88 @@ def test_console_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     _, err = capsys.readouterr()
     assert "something" in err
     assert not err.startswith("{")
+
+
+class FailingModel(OneWordASecondModel):
+    """Fails at every step but the first, which warms it up."""
+
+    def step(self, batch: Sequence[Step]) -> list[StepResult]:
+        raise RuntimeError("no")
+
+
+@pytest.fixture(scope="module")
+def failing() -> Iterator[Server]:
+    model = f"{__name__}:{FailingModel.__name__}"
+    with serving(Settings(port=0, runner="thread", model=model)) as running:
+        yield running
+
+
+class TestLinesAboutASession:
+    """Whoever looks for a session's id finds all that was logged of it."""
+
+    async def spoken(self, server: Server) -> tuple[str, list[dict[str, Any]]]:
+        """The id of a session with real speech, and the lines that it left."""
+        with capture_logs([structlog.contextvars.merge_contextvars]) as logged:
+            async with dial(server) as client:
+                ready = await hear(client)
+                await client.send(pcm16("beckett.wav")[0][:96_000])
+                await client.send('{"type": "stop"}')
+                await hear_all(client)
+            async with asyncio.timeout(10):
+                while "session_closed" not in [line["event"] for line in logged]:
+                    await asyncio.sleep(0.01)
+        return ready["session"], [dict(line) for line in logged]
+
+    @pytest.mark.parametrize(
+        ("where", "method", "event"),
+        [
+            (NativeCodec, "decode", "message_failed"),
+            (Session, "translate", "session_broken"),
+            (None, "", "segment_failed"),
+        ],
+    )
+    async def test_name_it_whatever_went_wrong(
+        self, failing: Server, monkeypatch: pytest.MonkeyPatch,
+        where: type | None, method: str, event: str,
+    ) -> None:  # fmt: skip
+        if where is not None:
+
+            def fault(*_: object) -> None:
+                raise ZeroDivisionError
+
+            monkeypatch.setattr(where, method, fault)
+        session, logged = await self.spoken(failing)
+
+        about = [line for line in logged if line["event"] != "batch_failed"]
+        assert {line["event"] for line in about} == {event, "session_closed"}
+        assert {line.get("session") for line in about} == {session}
+
+    async def test_an_uploads_lines_have_one_id(self, failing: Server) -> None:
+        with capture_logs() as logged:
+            async with httpx.AsyncClient(base_url=failing.http, trust_env=False) as http:
+                content = await asyncio.to_thread(speech("beckett.wav").read_bytes)
+                answer = await http.post(
+                    "/v1/audio/transcriptions", data={"model": "any"}, files={"file": content}
+                )
+        assert answer.status_code == 503
+        [closed] = [line for line in logged if line["event"] == "upload_closed"]
+        assert len(closed["session"]) == 32
+
+
+async def test_what_a_library_logs_in_a_connection_names_the_session(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode = NativeCodec.decode
+
+    def logging_decode(codec: NativeCodec, data: str | bytes) -> object:
+        structlog.get_logger("a.library").warning("odd")
+        return decode(codec, data)
+
+    monkeypatch.setattr(NativeCodec, "decode", logging_decode)
+    with capture_logs([structlog.contextvars.merge_contextvars]) as logged:
+        async with dial(server) as client:
+            ready = await hear(client)
+            await client.send('{"type": "stop"}')
+            await hear_all(client)
+
+    assert ready["session"] in [line.get("session") for line in logged if line["event"] == "odd"]
