@@ -1,9 +1,10 @@
-"""A model that recognises something nasty."""
+"""Models for what only a page can show."""
 
+import time
 from collections.abc import Sequence
 
 from engine.messages import Step, StepResult
-from tests.engine.models.doubles import OneWordASecondModel
+from tests.engine.models.doubles import DigestModel, OneWordASecondModel
 
 MARKUP = ' "><img src=x onerror=alert(1)><script>alert(2)</script> &amp; <b>bold</b>'
 
@@ -23,3 +24,11 @@ class MarkupModel(OneWordASecondModel):
             )
             for _ in batch
         ]
+
+
+class SlowDigestModel(DigestModel):
+    """Takes a while for each step."""
+
+    def step(self, batch: Sequence[Step]) -> list[StepResult]:
+        time.sleep(0.2)
+        return super().step(batch)

@@ -156,5 +156,28 @@ async def test_a_server_that_restarts_is_found_again(open_page: OpenPage) -> Non
     assert all(a[2] <= b[1] for a, b in pairwise(captions))
 
 
+async def test_a_drain_amid_a_file_changes_no_caption(open_page: OpenPage) -> None:
+    """The model's words are digests of the audio: a cut amid a segment would show."""
+    quick, slow = (
+        # So that a good part of the file is not yet sent when the first of its words are there.
+        Settings(port=0, runner="thread", model=f"tests.page.doubles:{model}", max_backlog_ms=1000)
+        for model in ("DigestModel", "SlowDigestModel")
+    )
+    file = speech("two_cities.wav")
+    with serving(quick) as second, ExitStack() as first:
+        async with CuttableProxy(port_of(first.enter_context(serving(slow)))) as proxy:
+            expected = await uncut(second, open_page, file.name)
+            page = await open_page(proxy.http, forgive=CUT)
+            await drop(page, file)
+            await expect(finals(page).nth(0)).to_be_visible()
+            proxy.port = port_of(second)
+            await asyncio.to_thread(first.close)
+            await expect(page.locator("#state")).to_have_text("Done")
+            got = await cues(page)
+        assert second.metric("scribewire_sessions_opened_total") == 2
+
+    assert got == expected
+
+
 def port_of(server: Server) -> int:
     return int(server.ws.rsplit(":", 1)[1])

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from websockets.exceptions import InvalidStatus
 from gateway.settings import Settings
 from tests.conftest import QUICK_MODEL, Server, serving
 from tests.e2e.dialogue import converse
+from tests.e2e.node import run_node
 from tests.page.conftest import OpenPage
 from tests.page.test_looks import LOOKS, MAX_BYTES, picture, sticks_out, violations
 from tests.speech import speech_at
@@ -21,7 +23,8 @@ from tests.speech import speech_at
 pytestmark = pytest.mark.timeout(100)
 
 KEY = "swk_the-key-that-these-tests-have-01234567890"
-SCREENSHOTS = Path(__file__).parents[2] / "web_demo/screenshots"
+ROOT = Path(__file__).parents[2]
+SCREENSHOTS = ROOT / "web_demo/screenshots"
 FOR_README = os.environ.get("SCRIBEWIRE_SCREENSHOTS") == "1"
 PLACES = 6
 CHUNK = "From a chunk to its partial"
@@ -154,27 +157,28 @@ scribewire_y_total{code="d",other="1"} 1e+06
 """
 
 
-async def test_what_it_reads_is_the_prometheus_format(server: Server, open_page: OpenPage) -> None:
-    page = await open_page(f"{server.http}/monitor")
-    found = await page.evaluate(
-        """async (text) => {
-            const { Look, Between } = await import("/static/prometheus.js");
-            const look = new Look(text, 20);
-            const between = new Between(new Look("", 10), look);
-            const none = new Between(look, new Look(text, 21));
-            const x = "scribewire_x";
-            const at = (share) => between.quantile(share, x);
-            return {
-                sum: look.sum("scribewire_y_total"),
-                labelled: look.sum("scribewire_y_total", { code: 'a "b" \\\\ c', other: "1" }),
-                rate: between.rate("scribewire_y_total", { code: "d" }),
-                mean: between.mean("scribewire_x"),
-                quantiles: [at(0.2), at(0.5), at(0.99)],
-                nothing: [none.mean(x), none.quantile(0.5, x), look.sum("z")],
-            };
-        }""",
-        TEXT,
-    )
+SCRIPT = """
+import { Look, Between } from "./prometheus.mjs";
+const look = new Look(process.argv[2], 20);
+const between = new Between(new Look("", 10), look);
+const none = new Between(look, new Look(process.argv[2], 21));
+const x = "scribewire_x";
+const at = (share) => between.quantile(share, x);
+console.log(JSON.stringify({
+    sum: look.sum("scribewire_y_total"),
+    labelled: look.sum("scribewire_y_total", { code: 'a "b" \\\\ c', other: "1" }),
+    rate: between.rate("scribewire_y_total", { code: "d" }),
+    mean: between.mean(x),
+    quantiles: [at(0.2), at(0.5), at(0.99)],
+    nothing: [none.mean(x), none.quantile(0.5, x), look.sum("z")],
+}));
+"""
+
+
+async def test_what_it_reads_is_the_prometheus_format(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "web_demo/prometheus.js", tmp_path / "prometheus.mjs")
+    [found] = await run_node(tmp_path, SCRIPT, TEXT)
+
     assert found == {
         "sum": 1_000_003,
         "labelled": 3,
