@@ -5,12 +5,14 @@
 Each session speaks a different part of a recording, through a proxy that delays and cuts, and must
 end with the transcript of its twin, which is spoken undisturbed. The model's process is killed
 again and again. At the end no task, thread or descriptor is left that was not there after the first
-tenth, and memory has not grown.
+tenth, and memory has not grown. Gateway and proxy are this process, the clients another: what
+clients leave to the garbage collector is not the gateway's.
 """
 
 import argparse
 import asyncio
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -19,6 +21,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from typing import Any
 
 import psutil
@@ -36,6 +39,15 @@ PARTS = 8
 PART_S = 5.0
 AT_ONCE = 6
 MOST_GROWTH_BYTES = 30_000_000
+
+
+@dataclass
+class Said:
+    """What the clients heard."""
+
+    sessions: int = 0
+    wrong: int = 0
+    """Whose transcript was another than their twin's."""
 
 
 @dataclass
@@ -73,28 +85,44 @@ async def speak(url: str, pcm: bytes) -> list[tuple[Any, ...]]:
 
 
 async def come_and_go(
-    network: Chaos, twins: list[list[tuple[Any, ...]]], figures: Figures, until: float, seed: int
+    url: str, twins: list[list[tuple[Any, ...]]], said: Said, until: float, seed: int
 ) -> None:
     luck, spoken = random.Random(seed), parts()
     while time.monotonic() < until:
         part = luck.randrange(PARTS)
-        figures.wrong += await speak(network.url, spoken[part]) != twins[part]
-        figures.sessions += 1
+        said.wrong += await speak(url, spoken[part]) != twins[part]
+        said.sessions += 1
 
 
-async def leave_without_a_word(network: Chaos, until: float) -> None:
+async def leave_without_a_word(url: str, until: float) -> None:
     """Clients that never come back: what they leave is forgotten."""
-    pcm = parts()[0]
+    pcm, luck = parts()[0], random.Random(0)
     while time.monotonic() < until:
         with suppress(Exception):
-            async with connect(network.url, reconnect_s=0) as session:
+            async with connect(url, reconnect_s=0) as session:
                 await session.send(pcm[: 2 * RATE])
-        await asyncio.sleep(network.random.uniform(0, 0.3))
+        await asyncio.sleep(luck.uniform(0, 0.3))
 
 
-async def strike(network: Chaos, figures: Figures, until: float) -> None:
+async def _speak_all(undisturbed: str, disturbed: str, pipe: Connection) -> None:
+    twins = [await speak(undisturbed, part) for part in parts()]
+    pipe.send(None)
+    while seconds := await asyncio.to_thread(pipe.recv):
+        said, until = Said(), time.monotonic() + seconds
+        await asyncio.gather(
+            *(come_and_go(disturbed, twins, said, until, seed) for seed in range(AT_ONCE)),
+            leave_without_a_word(disturbed, until),
+        )
+        pipe.send(said)
+
+
+def _clients(undisturbed: str, disturbed: str, pipe: Connection) -> None:
+    asyncio.run(_speak_all(undisturbed, disturbed, pipe))
+
+
+async def strike(network: Chaos, figures: Figures) -> None:
     """Cuts connections, and kills the model's process."""
-    while time.monotonic() < until:
+    while True:
         await asyncio.sleep(network.random.uniform(0.1, 0.8))
         network.cut()
         if network.random.random() < 0.15:
@@ -105,7 +133,7 @@ async def strike(network: Chaos, figures: Figures, until: float) -> None:
 
 
 def held() -> dict[str, int]:
-    """What this process, which is gateway and clients, holds."""
+    """What this process, which is gateway and proxy, holds."""
     process = psutil.Process()
     return {
         "tasks": len(asyncio.all_tasks()),
@@ -125,13 +153,13 @@ async def bad_network() -> AsyncIterator[tuple[str, Chaos]]:
         yield url, network
 
 
-async def disturb(network: Chaos, twins: Any, figures: Figures, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    await asyncio.gather(
-        *(come_and_go(network, twins, figures, until, seed) for seed in range(AT_ONCE)),
-        leave_without_a_word(network, until),
-        strike(network, figures, until),
-    )
+async def disturb(network: Chaos, clients: Connection, figures: Figures, seconds: float) -> None:
+    clients.send(seconds)
+    striking = asyncio.create_task(strike(network, figures))
+    said: Said = await asyncio.to_thread(clients.recv)
+    striking.cancel()
+    figures.sessions += said.sessions
+    figures.wrong += said.wrong
     network.cut()
     await asyncio.sleep(4)  # longer than sessions are kept
 
@@ -139,13 +167,19 @@ async def disturb(network: Chaos, twins: Any, figures: Figures, seconds: float) 
 async def soak(seconds: float) -> Figures:
     """Runs for about so long; the first tenth is for everything to find its size."""
     figures = Figures()
+    context = multiprocessing.get_context("spawn")
+    clients, theirs = context.Pipe()
     async with bad_network() as (url, network):
-        twins = [await speak(url, part) for part in parts()]
-        await disturb(network, twins, figures, max(4, min(60, seconds / 10)))
+        child = context.Process(target=_clients, args=(url, network.url, theirs), daemon=True)
+        child.start()
+        await asyncio.to_thread(clients.recv)
+        await disturb(network, clients, figures, max(4, min(60, seconds / 10)))
         figures.early = held()
-        await disturb(network, twins, figures, seconds)
+        await disturb(network, clients, figures, seconds)
         figures.late = held()
         figures.cuts = network.cuts
+        clients.send(0)
+        await asyncio.to_thread(child.join)
     return figures
 
 
