@@ -1,6 +1,6 @@
 """Bytes that lead where none led before, to every decoder: does anything but its errors come out?
 
-``python -m tests.fuzz [--seconds 300] [--target NAME] [--corpus DIR]``
+``python -m tests.fuzz [--seconds 300 | --runs N] [--target NAME] [--corpus DIR]``
 
 atheris follows which branches an input takes, and changes those that found new ones. What it
 learned goes into the folder of the corpus, and the next run begins there. What crashed is written
@@ -254,6 +254,7 @@ def main() -> None:
     """Ends with status 77 if anything came out that may not."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=int, default=300)
+    parser.add_argument("--runs", type=int, help="instead: so many inputs, the same ones each time")
     parser.add_argument("--target", choices=TARGETS)
     parser.add_argument("--corpus", type=Path)
     parser.add_argument("--again", type=Path, help="an input that crashed")
@@ -264,7 +265,11 @@ def main() -> None:
     folder = arguments.corpus or Path(tempfile.mkdtemp())
     folder.mkdir(exist_ok=True, parents=True)
     plant(folder, arguments.target)
-    limits = [f"-max_total_time={arguments.seconds}", f"-max_len={LONGEST}", "-timeout=20"]
+    limits = [f"-max_len={LONGEST}", "-timeout=20"]
+    if arguments.runs:
+        limits += [f"-runs={arguments.runs}", "-seed=1"]
+    else:
+        limits.append(f"-max_total_time={arguments.seconds}")
     only = list(TARGETS).index(arguments.target) if arguments.target else None
 
     def one(data: bytes) -> None:

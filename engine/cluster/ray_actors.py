@@ -28,6 +28,8 @@ except ImportError as error:
 
 NAMESPACE = "scribewire"
 LOCAL = "ray"
+CONNECT_TRIES = 5
+"""To a cluster over Ray's client protocol."""
 CALLS_AT_ONCE = 10_000
 """Of an actor: they wait for a lane there, where they are merged."""
 
@@ -61,12 +63,18 @@ def connect(address: str, plan: Plan) -> None:
     Raises:
         ModelUnavailableError: there is no such cluster.
     """
-    try:
-        _connect(address, plan)
-    except (OSError, RayError, RuntimeError, ValueError) as error:
-        raise ModelUnavailableError(
-            f"no Ray cluster answers at {address!r} ({error}); start one with `ray start --head`"
-        ) from error
+    for left in reversed(range(CONNECT_TRIES)):
+        try:
+            return _connect(address, plan)
+        except (OSError, RayError, RuntimeError, ValueError) as error:
+            # What is half connected would stand in the way of every later attempt.
+            ray.shutdown()
+            # Ray's proxy forks a server for each client, and now and then the fork dies at once.
+            if not (left and isinstance(error, ConnectionAbortedError)):
+                raise ModelUnavailableError(
+                    f"no Ray cluster answers at {address!r} ({error}); "
+                    "start one with `ray start --head`"
+                ) from error
 
 
 def pool_of(plan: Plan) -> Any:

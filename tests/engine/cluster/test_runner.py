@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -201,6 +202,31 @@ async def test_through_rays_client(cluster: Cluster) -> None:
     async with joined(TELLING, address=f"ray://127.0.0.1:{cluster.client_port}") as runner:
         assert not runner.info.tells_progress
         assert [await words(runner, step("a", s)) for s in (1, 3, 2)] == [[1], [3], [2]]
+
+
+@pytest.mark.parametrize("forever", [False, True])
+async def test_a_server_for_rays_client_that_dies_as_it_is_forked_stops_nothing(
+    cluster: Cluster, forever: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.util.client.worker import Worker
+
+    from engine.cluster.ray_actors import CONNECT_TRIES
+
+    begin, died = Worker._server_init, iter(range(CONNECT_TRIES if forever else 1))
+
+    def begin_after_failures(*arguments: Any) -> None:
+        if next(died, None) is not None:
+            raise ConnectionAbortedError("Starting Ray client server failed.")
+        begin(*arguments)
+
+    monkeypatch.setattr(Worker, "_server_init", begin_after_failures)
+    address = f"ray://127.0.0.1:{cluster.client_port}"
+    if forever:
+        with pytest.raises(ModelUnavailableError, match="Starting Ray client server failed"):
+            await RayRunner(address, Plan(TELLING)).start()
+        address = "ray"
+    async with joined(TELLING, address=address) as runner:
+        assert await words(runner, step("a", 1)) == [1]
 
 
 @pytest.mark.parametrize(
