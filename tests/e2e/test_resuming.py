@@ -86,6 +86,10 @@ def undisturbed(server: Server) -> list[Event]:
     return finals(events)
 
 
+def found_nothing(server: Server) -> float:
+    return server.metric("scribewire_sessions_resumed_total", found="nothing")
+
+
 async def cut_now_and_then(network: Chaos, most_s: float) -> None:
     while True:
         await asyncio.sleep(network.random.uniform(0.01, most_s))
@@ -98,13 +102,15 @@ class TestTheConnectionIsLost:
         self, server: Server, undisturbed: list[Event], seed: int
     ) -> None:
         """In handshakes, in messages, between them, in either direction."""
+        before = found_nothing(server)
         async with chaos(server.ws, seed=seed, cut_after=(300, 200_000)) as network:
             events = await transcript(network.url)
 
         assert network.cuts >= 5
         assert finals(events) == undisturbed
         assert not codes(events)
-        assert server.metric("scribewire_sessions_resumed_total", found="nothing") == 0
+        # A session is over once `done` is sent; if just that is cut off, its end is said again.
+        assert found_nothing(server) - before <= 1
 
     async def test_a_hundred_times(self, server: Server, undisturbed: list[Event]) -> None:
         async with chaos(server.ws, seed=100, cut_after=(5_000, 25_000)) as network:

@@ -26,9 +26,10 @@ class MarkupModel(OneWordASecondModel):
         ]
 
 
-class SlowDigestModel(DigestModel):
-    """Takes a while for each step."""
+class SlowingDigestModel(DigestModel):
+    """Takes a second for each step after the first segment, whose final is soon there."""
 
     def step(self, batch: Sequence[Step]) -> list[StepResult]:
-        time.sleep(0.2)
+        if any(step.key.segment > 1 for step in batch):
+            time.sleep(1)
         return super().step(batch)

@@ -57,15 +57,16 @@ async def test_what_is_said_meanwhile_is_not_lost(server: Server, open_page: Ope
     async with CuttableProxy(port_of(server)) as proxy:
         page = await open_page(proxy.http, speaks="beckett.wav", forgive=CUT)
         await start(page)
-        await expect(finals(page)).to_have_count(1)
+        await expect(finals(page)).not_to_have_count(0)
         await expect(page.locator("#partial .text")).not_to_have_text("")
         proxy.refusing = True
         proxy.cut()
 
         await expect(page.locator("#state")).to_have_text("Reconnecting")
         await expect(page.get_by_role("status")).to_contain_text("The connection was lost.")
-        assert await finals(page).count() == 1
+        before = await finals(page).count()
         await asyncio.sleep(4)  # two sentences are spoken
+        assert await finals(page).count() == before
         proxy.refusing = False
 
         await expect(page.locator("#state")).to_have_text("Listening")
@@ -161,7 +162,7 @@ async def test_a_drain_amid_a_file_changes_no_caption(open_page: OpenPage) -> No
     quick, slow = (
         # So that a good part of the file is not yet sent when the first of its words are there.
         Settings(port=0, runner="thread", model=f"tests.page.doubles:{model}", max_backlog_ms=1000)
-        for model in ("DigestModel", "SlowDigestModel")
+        for model in ("DigestModel", "SlowingDigestModel")
     )
     file = speech("two_cities.wav")
     with serving(quick) as second, ExitStack() as first:
