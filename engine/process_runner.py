@@ -22,13 +22,12 @@ from engine.messages import (
     SegmentKey,
     Step,
     StepResult,
-    dumps,
-    loads,
     pack_step,
     unpack_progress,
     unpack_result,
 )
 from engine.models.base import Tell, nobody
+from engine.pipe import Pipe
 from engine.runner import ModelOptions, ModelUnavailableError, SingleCopy, StepFailedError
 
 PING_EVERY_S = 1.0
@@ -36,7 +35,6 @@ PONG_WITHIN_S = 5.0
 RESTART_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 LOAD_WITHIN_S = 600.0
 """Large models read gigabytes."""
-LENGTH_BYTES = 4
 
 log = structlog.get_logger("engine.runner")
 
@@ -53,49 +51,32 @@ def _environment() -> dict[str, str]:
 class Child:
     """One life of the model's process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, streams: Any) -> None:
-        self.process = process
-        self.reader: asyncio.StreamReader = streams[0]
-        self.writer: asyncio.StreamWriter = streams[1]
+    def __init__(self, process: asyncio.subprocess.Process, pipe: Pipe) -> None:
+        self.process, self._pipe = process, pipe
+        self.send, self.receive = pipe.send, pipe.receive
         self.sent: dict[SegmentKey, int] = {}
         """Samples of each segment that the child holds."""
         self.pong_at = 0.0
 
     @classmethod
-    async def spawn(cls, model: str, options: ModelOptions) -> "Child":
-        """Starts a process that loads ``model``."""
+    async def spawn(cls, module: str, *arguments: str, pass_fds: Sequence[int] = ()) -> "Child":
+        """Starts a process that runs ``module``; its first argument is its end of the pipe."""
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "engine.runner_child", str(theirs.fileno()), model,
-                json.dumps(asdict(options)), pass_fds=(theirs.fileno(),),
+                sys.executable, "-m", module, str(theirs.fileno()), *arguments,
+                pass_fds=(theirs.fileno(), *pass_fds),
                 stdin=asyncio.subprocess.DEVNULL, env=_environment(),
             )  # fmt: skip
-        return cls(process, await asyncio.open_connection(sock=ours))
-
-    def send(self, message: dict[str, Any]) -> None:
-        """Queues a message."""
-        data = dumps(message)
-        self.writer.write(len(data).to_bytes(LENGTH_BYTES, "big"))
-        self.writer.write(data)
-
-    async def receive(self) -> dict[str, Any]:
-        """The next message.
-
-        Raises:
-            OSError, asyncio.IncompleteReadError: the child is gone.
-        """
-        length = int.from_bytes(await self.reader.readexactly(LENGTH_BYTES), "big")
-        return loads(await self.reader.readexactly(length))
+        return cls(process, await Pipe.over(ours))
 
     async def end(self) -> None:
         """Kills the process and waits for its end."""
-        self.writer.close()
+        self._pipe.close()
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         await self.process.wait()
-        with contextlib.suppress(OSError):
-            await self.writer.wait_closed()
+        await self._pipe.wait_closed()
 
 
 class ProcessRunner(SingleCopy):
@@ -137,8 +118,12 @@ class ProcessRunner(SingleCopy):
         await self._launch()
         self._supervisor = asyncio.create_task(self._supervise(), name="runner-supervisor")
 
+    async def _spawn(self) -> Child:
+        options = json.dumps(asdict(self._options))
+        return await Child.spawn("engine.runner_child", self._model, options)
+
     async def _launch(self) -> None:
-        child = await Child.spawn(self._model, self._options)
+        child = await self._spawn()
         try:
             async with asyncio.timeout(LOAD_WITHIN_S):
                 hello = await child.receive()

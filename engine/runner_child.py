@@ -31,7 +31,7 @@ from engine.messages import (
 )
 from engine.models.base import ModelOptions, ModelUnavailableError, SpeechModel, TellingModel
 from engine.models.catalog import load_model
-from engine.process_runner import LENGTH_BYTES
+from engine.pipe import LENGTH_BYTES
 
 TRIM_EVERY_S = 5.0
 

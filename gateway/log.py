@@ -55,7 +55,8 @@ def configure_logging(settings: Settings) -> None:
     structlog.configure(
         processors=[*shared, *plain, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        # A line in one piece: several processes may write to the same log.
+        logger_factory=structlog.WriteLoggerFactory(stream),
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(

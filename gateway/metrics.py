@@ -1,9 +1,16 @@
 """What `/metrics` shows. One registry per gateway, so tests may run several in one process."""
 
+import os
+from functools import partial
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from engine.worker import BatchReport
 
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Environment variable by which prometheus_client keeps values in files that processes share."""
 LATENCY_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 WAIT_BUCKETS = (0.001, 0.005, 0.01, 0.02, *LATENCY_BUCKETS)
 LATE_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -16,25 +23,23 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
-        self.sessions = Gauge("scribewire_sessions", "Sessions open now", registry=registry)
-        self.detached = Gauge(
-            "scribewire_sessions_detached", "Sessions kept without a connection", registry=registry
+        # What is shown of several processes that share the port: of all together, or of one.
+        total, most, least = (
+            partial(Gauge, registry=registry, multiprocess_mode=mode)
+            for mode in ("livesum", "livemax", "livemin")
         )
-        self.in_state = Gauge(
-            "scribewire_sessions_in_state", "Sessions now, by state", ["state"], registry=registry
-        )
+        self.sessions = total("scribewire_sessions", "Sessions open now")
+        self.detached = total("scribewire_sessions_detached", "Sessions kept without a connection")
+        self.in_state = total("scribewire_sessions_in_state", "Sessions now, by state", ["state"])
         for state in STATES:
             self.in_state.labels(state)
-        self.draining = Gauge(
-            "scribewire_draining", "1 while the process ends and takes no session",
-            registry=registry,
-        )  # fmt: skip
+        self.draining = most("scribewire_draining", "1 while the process ends and takes no session")
         self.resumed = Counter(
             "scribewire_sessions_resumed", "Lost connections come back, by what was found: the "
             "session, or nothing", ["found"], registry=registry,
         )  # fmt: skip
-        self.rooms = Gauge("scribewire_rooms", "Rooms kept now", registry=registry)
-        self.viewers = Gauge("scribewire_viewers", "Viewers of rooms now", registry=registry)
+        self.rooms = total("scribewire_rooms", "Rooms kept now")
+        self.viewers = total("scribewire_viewers", "Viewers of rooms now")
         self.slow_viewers = Counter(
             "scribewire_slow_viewers", "Viewers closed for being slow", registry=registry
         )
@@ -101,15 +106,13 @@ class Metrics:
             "scribewire_queue_seconds", "From a segment's being due to the batch that takes it",
             registry=registry, buckets=WAIT_BUCKETS,
         )  # fmt: skip
-        self.queue_depth = Gauge(
-            "scribewire_queue_depth", "Sessions with a segment that is due and in no batch yet",
-            registry=registry,
-        )  # fmt: skip
-        self.cadence_s = Gauge(
+        self.queue_depth = total(
+            "scribewire_queue_depth", "Sessions with a segment that is due and in no batch yet"
+        )
+        self.cadence_s = most(
             "scribewire_cadence_seconds",
             "New audio between two partial steps of a segment, at least, as the load has it",
-            registry=registry,
-        )  # fmt: skip
+        )
         self.loop_late_s = Histogram(
             "scribewire_event_loop_late_seconds", "How much later than asked a timer of the "
             "gateway's event loop went off", registry=registry, buckets=LATE_BUCKETS,
@@ -159,19 +162,12 @@ class Metrics:
             "scribewire_model_busy_seconds", "Seconds that the model's lanes had work, added up",
             registry=registry,
         )  # fmt: skip
-        self.model_lanes = Gauge(
-            "scribewire_model_lanes", "Batches that all copies of the model take side by side",
-            registry=registry,
-        )  # fmt: skip
-        self.model_ready = Gauge(
-            "scribewire_model_ready", "1 while the model takes work", registry=registry
+        self.model_lanes = most(
+            "scribewire_model_lanes", "Batches that all copies of the model take side by side"
         )
-        self.model_copies = Gauge(
-            "scribewire_model_copies", "Copies of the model that take work", registry=registry
-        )
-        self.model_restarts = Gauge(
-            "scribewire_model_restarts", "Times the model was started anew", registry=registry
-        )
+        self.model_ready = least("scribewire_model_ready", "1 while the model takes work")
+        self.model_copies = most("scribewire_model_copies", "Copies of the model that take work")
+        self.model_restarts = most("scribewire_model_restarts", "Times the model was started anew")
 
     def batch_done(self, report: BatchReport) -> None:
         """Takes a micro-batch's report."""
@@ -194,5 +190,18 @@ class Metrics:
             self.cache_evictions.inc(result.evictions)
 
     def exposition(self) -> bytes:
-        """The Prometheus text format."""
-        return generate_latest(self._registry)
+        """The Prometheus text format; of all processes that share the port."""
+        if FOLDER not in os.environ:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+
+
+def bury(folder: Path, pid: int) -> None:
+    """A process is gone, and its gauges with it; what it counted stays.
+
+    Args:
+        folder: that ``FOLDER`` names in the processes' environment.
+    """
+    mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]

@@ -17,6 +17,10 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="Port to listen on; 0: a free one.", show_default="8000")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Gateway processes on this port, with one model.", show_default="1"),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Speech model.", show_default="moonshine-tiny-en")
     ] = None,
@@ -104,6 +108,7 @@ def serve(
     flags = {
         "host": host,
         "port": port,
+        "workers": workers,
         "model": model,
         "aligner": aligner,
         "device": device,

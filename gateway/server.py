@@ -15,21 +15,22 @@ import uvicorn
 import uvloop
 
 from engine.messages import samples_to_ms
+from engine.runner import Runner
 from gateway.access import Guard
-from gateway.access.keys import KeysError
-from gateway.addresses import is_loopback
 from gateway.app import create_app
 from gateway.fair_reading import fairly_read
 from gateway.fan_out import FanOutProtocol
 from gateway.handshake import punctual
+from gateway.http.health import look
 from gateway.lateness import watch_lateness
+from gateway.listening import bind, cannot_listen, url_of
 from gateway.log import configure_logging
 from gateway.metrics import Metrics
 from gateway.parts import CannotStartError as CannotStartError
-from gateway.parts import observers_of, telemetry_of, working
+from gateway.parts import check_access, guard_of, observers_of, runner_of, telemetry_of, working
 from gateway.registry import Registry
 from gateway.settings import Settings
-from gateway.tls import CertificateError, check_certificate, load_certificate
+from gateway.tls import CertificateError, load_certificate
 
 log = structlog.get_logger("gateway.server")
 
@@ -46,12 +47,14 @@ class DrainingServer(uvicorn.Server):
         self.listening = asyncio.Event()
         self.on_hangup: Callable[[], None] = lambda: None
         """SIGHUP: what can be read again is."""
+        self.on_look: Callable[[], None] = lambda: None
+        """Sets those metrics that are only known when somebody asks."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Unlike uvicorn's own, does not raise the signal again at the end: exit code 0."""
-        handlers = {signal.SIGINT: self._stop, signal.SIGTERM: self._stop,
-                    signal.SIGHUP: self._hang_up}  # fmt: skip
+        handlers = {signal.SIGINT: self.stop, signal.SIGTERM: self.stop,
+                    signal.SIGHUP: self.hang_up}  # fmt: skip
         signals = handlers if self.owns_process else {}
         loop = asyncio.get_running_loop()
         for each, handle in signals.items():
@@ -62,7 +65,7 @@ class DrainingServer(uvicorn.Server):
             for each in signals:
                 loop.remove_signal_handler(each)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
         """The first signal drains, the second does not wait for that."""
         if self.should_exit:
             self.force_exit = True
@@ -73,7 +76,7 @@ class DrainingServer(uvicorn.Server):
         """What the first signal does, and at once: nobody is let in from now on. Idempotent."""
         self._registry.draining = self.should_exit = True
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
         """Reads keys and certificate again; if that fails, those in force stay."""
         self.on_hangup()
         if isinstance(self.config.ssl, ssl.SSLContext):
@@ -103,67 +106,40 @@ class DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _check_access(settings: Settings) -> None:
-    """
+@contextlib.asynccontextmanager
+async def assembled(
+    settings: Settings, metrics: Metrics, guard: Guard, runner: Runner,
+    drain: Callable[[], None] | None = None,
+) -> AsyncIterator[DrainingServer]:  # fmt: skip
+    """A server whose engine runs; it has no socket yet.
+
+    Args:
+        drain: what ``POST /admin/drain`` does; None: what the first signal does.
+
     Raises:
-        CannotStartError: anybody could come in, and nobody said that this is meant.
+        CannotStartError: a model cannot be had.
     """
-    if is_loopback(settings.host) or settings.has_keys:
-        return
-    if not settings.no_auth:
-        raise CannotStartError(
-            f"not listening on {settings.host or 'all addresses'} without keys: whoever reached it "
-            "could use it. Make a key with `scribewire keys add NAME` and give --keys-file, or say "
-            "--no-auth if everybody may"
+    async with (
+        telemetry_of(settings) as telemetry,
+        working(runner, observers_of(metrics, telemetry)) as worker,
+    ):
+        registry = Registry(settings, metrics, lambda: samples_to_ms(worker.cadence), telemetry)
+        app = create_app(
+            settings, worker, registry, metrics, guard, drain or (lambda: server.drain())
         )
-    log.warning("open_to_all", host=settings.host, advice="everybody who reaches it may use it")
-
-
-def _bind(settings: Settings) -> socket.socket:
-    """A bound socket that does not listen yet: a taken port is found before a model is loaded."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except socket.gaierror:
-        raise CannotStartError(
-            f"there is no address {settings.host!r}; give --host one of this machine's"
-        ) from None
-    bound = socket.socket(family, kind, protocol)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind(address)
-    except OSError as error:
-        bound.close()
-        raise _cannot_listen(settings, error) from None
-    return bound
-
-
-def _cannot_listen(settings: Settings, error: OSError) -> CannotStartError:
-    return CannotStartError(
-        f"cannot listen on {settings.host} port {settings.port} ({error.strerror}); "
-        "stop what uses it or give another --port"
-    )
-
-
-def _guard(settings: Settings, metrics: Metrics) -> Guard:
-    """
-    Raises:
-        CannotStartError: keys or certificate cannot be had, or keys are needed.
-    """
-    _check_access(settings)
-    if settings.has_keys and not settings.tls_cert and not is_loopback(settings.host):
-        log.warning("keys_without_tls", advice="give --tls-cert, or put a proxy with TLS in front")
-    try:
-        if settings.tls_cert:
-            check_certificate(settings.tls_cert, settings.tls_key)
-        return Guard(
-            settings,
-            denied=lambda reason: metrics.denied.labels(reason).inc(),
-            limited=lambda limit: metrics.limited.labels(limit).inc(),
-        )
-    except (KeysError, CertificateError) as error:
-        raise CannotStartError(str(error)) from None
+        config = uvicorn.Config(app, **uvicorn_options(settings, metrics))
+        server = DrainingServer(config, registry)
+        server.on_hangup = guard.reload
+        server.on_look = lambda: look(worker, registry, metrics)
+        watches = [
+            asyncio.create_task(registry.watch_deadlines(), name="deadlines"),
+            asyncio.create_task(watch_lateness(metrics.loop_late_s.observe), name="lateness"),
+        ]
+        try:
+            yield server
+        finally:
+            for watch in watches:
+                watch.cancel()
 
 
 @contextlib.asynccontextmanager
@@ -174,26 +150,11 @@ async def _running(settings: Settings) -> AsyncIterator[tuple[DrainingServer, so
         CannotStartError: a port or a model cannot be had.
     """
     metrics = Metrics()
-    guard = _guard(settings, metrics)
-    with _bind(settings) as bound:
-        async with (
-            telemetry_of(settings) as telemetry,
-            working(settings, observers_of(metrics, telemetry)) as worker,
-        ):
-            registry = Registry(settings, metrics, lambda: samples_to_ms(worker.cadence), telemetry)
-            app = create_app(settings, worker, registry, metrics, guard, lambda: server.drain())
-            config = uvicorn.Config(app, **uvicorn_options(settings, metrics))
-            server = DrainingServer(config, registry)
-            server.on_hangup = guard.reload
-            watches = [
-                asyncio.create_task(registry.watch_deadlines(), name="deadlines"),
-                asyncio.create_task(watch_lateness(metrics.loop_late_s.observe), name="lateness"),
-            ]
-            try:
-                yield server, bound
-            finally:
-                for watch in watches:
-                    watch.cancel()
+    check_access(settings)
+    guard = guard_of(settings, metrics)
+    with bind(settings) as bound:
+        async with assembled(settings, metrics, guard, runner_of(settings)) as server:
+            yield server, bound
 
 
 def uvicorn_options(settings: Settings, metrics: Metrics) -> dict[str, Any]:
@@ -220,15 +181,14 @@ def uvicorn_options(settings: Settings, metrics: Metrics) -> dict[str, Any]:
     }
 
 
-def _url(bound: socket.socket, scheme: str) -> str:
-    host, port = bound.getsockname()[:2]
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-
-
-async def _start(
+async def start(
     server: DrainingServer, bound: socket.socket, settings: Settings
 ) -> asyncio.Task[None]:
-    """The serving task, once it listens."""
+    """The serving task, once it listens.
+
+    Raises:
+        CannotStartError: somebody else listens there.
+    """
     serving = asyncio.create_task(server.serve(sockets=[bound]), name="server")
     listening = asyncio.create_task(server.listening.wait(), name="listening")
     await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
@@ -237,16 +197,21 @@ async def _start(
         try:
             await serving
         except OSError as error:  # bound by two, but another listened first
-            raise _cannot_listen(settings, error) from None
+            raise cannot_listen(settings, error) from None
     return serving
 
 
 async def _serve(settings: Settings) -> None:
     async with _running(settings) as (server, bound):
-        serving = await _start(server, bound, settings)
-        scheme = "https" if settings.tls_cert else "http"
-        print(f"Scribewire is ready: open {_url(bound, scheme)}/", flush=True)
+        serving = await start(server, bound, settings)
+        say_ready(settings, bound)
         await serving
+
+
+def say_ready(settings: Settings, bound: socket.socket) -> None:
+    """For whoever started it, person or program."""
+    scheme = "https" if settings.tls_cert else "http"
+    print(f"Scribewire is ready: open {url_of(bound, scheme)}/", flush=True)
 
 
 def _warn_of_misspelt_settings() -> None:
@@ -263,7 +228,12 @@ def serve(settings: Settings) -> int:
     _warn_of_misspelt_settings()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings))
+            if settings.workers > 1:
+                from gateway.workers import serve_with_workers
+
+                runner.run(serve_with_workers(settings))
+            else:
+                runner.run(_serve(settings))
     except CannotStartError as error:
         print(f"scribewire: {error}", file=sys.stderr)
         return 1
@@ -281,9 +251,9 @@ async def run_in_background(settings: Settings) -> AsyncIterator[str]:
     """
     async with _running(settings) as (server, bound):
         server.owns_process = False
-        serving = await _start(server, bound, settings)
+        serving = await start(server, bound, settings)
         try:
-            yield _url(bound, "wss" if settings.tls_cert else "ws")
+            yield url_of(bound, "wss" if settings.tls_cert else "ws")
         finally:
             server.should_exit = True
             await serving

@@ -22,6 +22,8 @@ class Settings(BaseSettings):
     """Address to listen on."""
     port: int = Field(8000, ge=0, le=65_535)
     """Port to listen on; 0 takes a free one."""
+    workers: int = Field(1, ge=1, le=256)
+    """Gateway processes that share the port and one engine; limits count in each of them."""
     model: str = "moonshine-tiny-en"
     """Speech model: `moonshine-tiny-en`, a Qwen3-ASR checkpoint (name, folder), `module:Class`."""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
@@ -171,6 +173,8 @@ class Settings(BaseSettings):
             raise ValueError("allowed_origins=* needs keys: any page could use this gateway")
         if self.engine_most < self.engine_least:
             raise ValueError("engine_most must not be less than engine_least")
+        if self.workers > 1 and self.engine == "local" and self.runner == "thread":
+            raise ValueError("workers share a model in a process of its own: not runner=thread")
         if self.tls_key and not self.tls_cert:
             raise ValueError("tls_key needs tls_cert")
         return self

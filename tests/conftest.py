@@ -111,6 +111,7 @@ def logging_of_tests() -> Iterator[None]:
     for name in (
         "gateway.connection",
         "gateway.live",
+        "gateway.parts",
         "gateway.server",
         "engine.worker",
         "engine.process_runner",

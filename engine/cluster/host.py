@@ -60,6 +60,8 @@ class ModelHost:
         self._waiting: list[_Call] = []
         self._running = 0
         self._busy_s = 0.0
+        self._began: list[float] = []
+        """When each batch that a lane runs was begun, by `time.monotonic`."""
         self._calls: dict[SegmentKey, _Call] = {}
         """Of steps that want progress."""
         try:
@@ -84,6 +86,11 @@ class ModelHost:
 
             cast(TellingModel, self._model).tell = tell
         return {"info": asdict(self._model.info)}
+
+    @property
+    def at_it_s(self) -> float:
+        """For how long the oldest of the batches that run now has been running; 0: none runs."""
+        return time.monotonic() - min(self._began) if self._began else 0.0
 
     async def load(self) -> dict[str, float]:
         """Seconds that its lanes were busy, segments held, and steps that wait for a lane."""
@@ -196,9 +203,13 @@ class ModelHost:
         return [answer for call in calls for answer in self._run([call])]
 
     def _stepped(self, calls: Sequence[_Call]) -> list[dict[str, Any]]:
-        began = time.perf_counter()
-        results = iter(self._model.step([step for call in calls for step in call.steps]))
-        self._busy_s += time.perf_counter() - began
+        began = time.monotonic()
+        self._began.append(began)
+        try:
+            results = iter(self._model.step([step for call in calls for step in call.steps]))
+        finally:
+            self._began.remove(began)
+        self._busy_s += time.monotonic() - began
         return [{"results": [pack_result(next(results)) for _ in call.steps]} for call in calls]
 
     def _answer(self, calls: Sequence[_Call], done: asyncio.Future[list[dict[str, Any]]]) -> None:

@@ -118,6 +118,11 @@ def _check(address: str) -> None:
         pass
 
 
+def address() -> str:
+    """Of the cluster that was joined, for other processes of this machine."""
+    return str(ray.get_runtime_context().gcs_address)
+
+
 def leave() -> None:
     """Ends the connection; a cluster that `connect` started ends with it."""
     ray.shutdown()

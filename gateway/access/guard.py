@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import structlog
 from starlette.types import Scope
@@ -13,6 +14,7 @@ from gateway.access.keys import Key, KeyRing, KeysError, load_keys
 from gateway.access.limits import Limits
 from gateway.access.origin import is_allowed, names_this_machine
 from gateway.access.tokens import TOKEN_PREFIX, Claims, TokenError, Tokens
+from gateway.access.used_tokens import UsedInFolder
 from gateway.addresses import is_loopback, parse_origins
 from gateway.errors import ForbiddenOrigin, Unauthorized
 from gateway.settings import Settings
@@ -52,6 +54,7 @@ class Guard:
         denied: told the reason of each refusal for want of permission.
         limited: told the limit of each refusal because of one.
         clock: seconds since 1970.
+        used_tokens: folder in which processes that share the port note tokens for one session.
 
     Raises:
         KeysError: the keys cannot be had.
@@ -63,6 +66,7 @@ class Guard:
         denied: Callable[[str], None] = lambda reason: None,
         limited: Callable[[str], None] = lambda limit: None,
         clock: Callable[[], float] = time.time,
+        used_tokens: Path | None = None,
     ) -> None:
         self._settings, self._denied, self.clock = settings, denied, clock
         self._keys = self._load()
@@ -70,7 +74,8 @@ class Guard:
         self._on_loopback = is_loopback(settings.host)
         self.asks_for_keys = settings.has_keys
         """False: whoever reaches the gateway may use it."""
-        self.tokens = Tokens(settings.token_secret.get_secret_value(), clock)
+        used = UsedInFolder(used_tokens, clock) if used_tokens is not None else None
+        self.tokens = Tokens(settings.token_secret.get_secret_value(), clock, used)
         self.limits = Limits(settings, limited, clock)
 
     def _load(self) -> KeyRing:

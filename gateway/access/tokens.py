@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gateway.access.keys import Key, KeyRing
+from gateway.access.used_tokens import Used, UsedHere
 
 TOKEN_PREFIX = "swt1."  # noqa: S105  (not one: what each begins with)
 Role = Literal["publisher", "viewer"]
@@ -70,13 +71,15 @@ class Tokens:
         secret: what the signatures are made with; empty: a fresh one, so that the tokens end with
             the process.
         clock: seconds since 1970.
+        used: notes of what was used; None: this process's own.
     """
 
-    def __init__(self, secret: str = "", clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, secret: str = "", clock: Callable[[], float] = time.time, used: Used | None = None
+    ) -> None:
         self._secret = secret.encode() or secrets.token_bytes(32)
         self._clock = clock
-        self._used: dict[str, int] = {}
-        self._prune_at = 1000
+        self._used = used if used is not None else UsedHere(clock)
 
     def issue(self, claims: Claims, key: Key | None) -> str:
         """The token that says ``claims``, for the holder of ``key``."""
@@ -115,13 +118,8 @@ class Tokens:
         """
         if claims.id is None:
             return
-        if claims.id in self._used:
+        if not self._used.add(claims.id, claims.expires_at):
             raise TokenError("used")
-        if len(self._used) >= self._prune_at:
-            now = self._clock()  # what is expired needs no note
-            self._used = {id: until for id, until in self._used.items() if until > now}
-            self._prune_at = 2 * len(self._used) + 1000
-        self._used[claims.id] = claims.expires_at
 
     def _signature(self, payload: str, key: Key | None) -> str:
         # A key that is gone has no digest, so the signature that comes out is another.

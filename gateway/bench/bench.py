@@ -45,6 +45,7 @@ class Wish:
     references: tuple[Path, ...]
     words: tuple[Path, ...]
     model: str | None
+    workers: int
     server_pid: int | None
     find_capacity: bool
     max_sessions: int
@@ -225,5 +226,5 @@ def _server(wish: Wish) -> Iterator[Server]:
     if wish.url is not None:
         yield Server(wish.url, wish.server_pid)
         return
-    with private_server(wish.model) as server:
+    with private_server(wish.model, wish.workers) as server:
         yield server

@@ -60,6 +60,9 @@ def bench(
     model: Annotated[
         str | None, typer.Option(help="Of the server that is started for this.")
     ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Gateway processes of the server that is started for this.")
+    ] = 1,
     api_key: Annotated[
         str | None,
         typer.Option(envvar="SCRIBEWIRE_API_KEY", help="Key for the server, if it asks for one."),
@@ -104,6 +107,9 @@ def bench(
     if model is not None and url is not None:
         raise typer.BadParameter("the server at --url has its own.", param_hint="--model")
 
+    if workers > 1 and url is not None:
+        raise typer.BadParameter("the server at --url has its own.", param_hint="--workers")
+
     from rich.console import Console
 
     try:
@@ -118,7 +124,7 @@ def bench(
     wish = Wish(
         url, sessions, tuple(audio or ("two_cities",)), duration_s, chunk_ms, endpoint_ms,
         frame_ms, processes, stagger_s, warm_up_s, tuple(reference or ()), tuple(words or ()),
-        model, server_pid, find_capacity, max_sessions, limit_ms, max_stretch,
+        model, workers, server_pid, find_capacity, max_sessions, limit_ms, max_stretch,
         tries, json, html, api_key,
     )  # fmt: skip
     raise typer.Exit(carry_out(wish, Console(highlight=False)))

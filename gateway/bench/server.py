@@ -25,13 +25,13 @@ class Server(NamedTuple):
 
 
 @contextlib.contextmanager
-def private_server(model: str | None) -> Iterator[Server]:
+def private_server(model: str | None, workers: int = 1) -> Iterator[Server]:
     """``scribewire serve`` on a free port, with the settings of the environment.
 
     Raises:
         LoadError: it does not start.
     """
-    flags = ["--model", model] if model else []
+    flags = ["--workers", str(workers), *(["--model", model] if model else [])]
     # Nobody else can reach it, so it needs none of what the environment says of access.
     private = dict.fromkeys(("KEYS_FILE", "API_KEYS", "TLS_CERT", "TLS_KEY", "ALLOWED_ORIGINS"), "")
     environment = {"SCRIBEWIRE_LOG_LEVEL": "warning", **os.environ}

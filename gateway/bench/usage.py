@@ -10,6 +10,8 @@ from typing import NamedTuple
 import psutil  # type: ignore[import-untyped]
 
 EVERY_S = 0.5
+GATEWAY = "gateway.worker_process"
+"""Module that a process of ``--workers`` runs."""
 
 
 class Usage(NamedTuple):
@@ -62,13 +64,16 @@ class Sampler:
     """Watches from a thread while it is entered.
 
     Args:
-        server_pid: of the gateway; its children are the model. None: it runs elsewhere.
+        server_pid: of the gateway; its children are the model, but for those that are gateways too
+            (``--workers``). None: it runs elsewhere.
     """
 
     def __init__(self, server_pid: int | None) -> None:
         self.samples: list[Usage] = []
         self._server_pid = server_pid
         self._meter = _Meter()
+        self._gateways: dict[int, bool] = {}
+        """Whether a process is one, by its id."""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="usage", daemon=True)
 
@@ -89,6 +94,8 @@ class Sampler:
 
     def _look(self, since: float, busy: float) -> Usage:
         gateway, model = _family(self._server_pid)
+        gateway += [each for each in model if self._is_gateway(each)]
+        model = [each for each in model if not self._is_gateway(each)]
         server = {process.pid for process in gateway + model}
         own, children = _family(os.getpid())
         ours = own + [child for child in children if child.pid not in server]
@@ -106,6 +113,12 @@ class Sampler:
             generator_cores=generator_s / seconds,
             machine_cores=(_busy_s() - busy) / seconds,
         )
+
+    def _is_gateway(self, process: psutil.Process) -> bool:
+        if process.pid not in self._gateways:
+            with contextlib.suppress(psutil.Error):
+                self._gateways[process.pid] = GATEWAY in process.cmdline()
+        return self._gateways.get(process.pid, False)
 
 
 def mean_usage(samples: list[Usage], since: float, until: float) -> Usages | None:

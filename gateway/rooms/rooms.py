@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from gateway.errors import InvalidOption, NotFound, TooManySessions
+from gateway.errors import InvalidOption, NotFound, TooManySessions, Unsupported
 from gateway.metrics import Metrics
 from gateway.rooms.room import Publication, Room, RoomFrame, Viewer
 from gateway.settings import Settings
@@ -29,6 +29,19 @@ def check_room_name(name: str) -> str:
     return name
 
 
+def check_rooms(settings: Settings) -> None:
+    """Whether publisher and viewers can meet.
+
+    Raises:
+        Unsupported: they may be in processes that know nothing of each other's rooms.
+    """
+    if settings.workers > 1:
+        raise Unsupported(
+            "Rooms need a gateway of one process, and this one has several (--workers): publish "
+            "and view on one that has not."
+        )
+
+
 class Rooms:
     """Rooms by the key whose they are and by name: keys cannot meet in a room.
 
@@ -51,9 +64,11 @@ class Rooms:
             replaced: called when it is no longer the one.
 
         Raises:
+            Unsupported: see `check_rooms`.
             InvalidOption: there is no such name.
             TooManySessions: there are too many rooms.
         """
+        check_rooms(self._settings)
         return self._room(owner, name).take(session, replaced)
 
     @contextmanager
@@ -64,9 +79,11 @@ class Rooms:
             after: number of the last message that it has seen.
 
         Raises:
+            Unsupported: see `check_rooms`.
             InvalidOption: there is no such name.
             TooManySessions: there are too many viewers or rooms.
         """
+        check_rooms(self._settings)
         room = self._room(owner, name)
         self._limit("max_viewers", self._viewers)
         self._limit("max_viewers_per_room", len(room.viewers))
@@ -83,9 +100,11 @@ class Rooms:
         """What is kept of a room's finals.
 
         Raises:
+            Unsupported: see `check_rooms`.
             InvalidOption: there is no such name.
             NotFound: there is no such room.
         """
+        check_rooms(self._settings)
         room = self._rooms.get((owner, check_room_name(name)))
         if room is None:
             raise NotFound("Nothing was said in this room, or it was too long ago.")

@@ -29,6 +29,23 @@ def test_a_busy_process_is_seen_and_a_child_of_it_is_the_model() -> None:
     assert usage.model_peak_mb > 1
 
 
+def test_a_child_that_is_a_gateway_is_not_the_model() -> None:
+    code = ("import subprocess, sys; c = subprocess.Popen([sys.executable, '-c', "
+            "'print(flush=True); import sys; sys.stdin.read()', 'gateway.worker_process']); "
+            "sys.stdin.read(); c.kill()")  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with Sampler(process.pid) as sampler:
+            time.sleep(0.7)
+        process.communicate()
+
+    assert sampler.samples[-1].model_mb == 0
+    assert sampler.samples[-1].gateway_mb > 5
+
+
 def test_a_server_elsewhere_costs_nothing_here() -> None:
     with Sampler(None) as sampler:
         time.sleep(0.7)
