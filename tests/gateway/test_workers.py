@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +81,8 @@ class Gateways:
                 await asyncio.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
-def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
-    folder = tmp_path_factory.mktemp("workers")
+@contextmanager
+def two_gateways(folder: Path) -> Iterator[Gateways]:
     keys, log = folder / "keys.json", folder / "log"
     add_key(keys, "first", None, None)
     arguments = ["--workers", "2", "--port", "0", "--model", DIGESTS, "--keys-file", str(keys)]
@@ -105,6 +104,12 @@ def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
             yield running
         finally:
             process.kill()
+
+
+@pytest.fixture(scope="module")
+def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
+    with two_gateways(tmp_path_factory.mktemp("workers")) as running:
+        yield running
 
 
 async def transcript(gateways: Gateways, kill: str = "") -> list[str]:
@@ -191,22 +196,22 @@ def test_a_second_gateway_does_not_share_the_port_unasked(gateways: Gateways) ->
         bind_each(Settings(port=port), 2)
 
 
-async def test_sigterm_drains_all_and_leaves_nothing(gateways: Gateways) -> None:
-    """The last of these tests: the gateway is over then."""
-    family = psutil.Process(gateways.process.pid).children(recursive=True)
-    sockets = [await gateways.dial() for _ in range(SEVERAL)]
-    for socket in sockets:
-        await hear(socket)
-        await socket.send(pcm16("beckett.wav")[0][:64_000])
-    gateways.process.send_signal(signal.SIGTERM)
-    ends = [(await hear_all(socket))[-1]["type"] for socket in sockets]
+async def test_sigterm_drains_all_and_leaves_nothing(tmp_path: Path) -> None:
+    with two_gateways(tmp_path) as gateways:
+        family = psutil.Process(gateways.process.pid).children(recursive=True)
+        sockets = [await gateways.dial() for _ in range(SEVERAL)]
+        for socket in sockets:
+            await hear(socket)
+            await socket.send(pcm16("beckett.wav")[0][:64_000])
+        gateways.process.send_signal(signal.SIGTERM)
+        ends = [(await hear_all(socket))[-1]["type"] for socket in sockets]
 
-    assert ends == ["done"] * SEVERAL
-    assert {socket.close_code for socket in sockets} == {1012}
-    assert await asyncio.to_thread(gateways.process.wait, WITHIN_S) == 0
-    assert not any(each.is_running() for each in family)
-    draining = [line["worker"] for line in gateways.logged if line["event"] == "draining"]
-    assert sorted(draining) == [0, 1]
+        assert ends == ["done"] * SEVERAL
+        assert {socket.close_code for socket in sockets} == {1012}
+        assert await asyncio.to_thread(gateways.process.wait, WITHIN_S) == 0
+        assert not any(each.is_running() for each in family)
+        draining = [line["worker"] for line in gateways.logged if line["event"] == "draining"]
+        assert sorted(draining) == [0, 1]
 
 
 async def test_what_cannot_start_is_one_sentence() -> None:
