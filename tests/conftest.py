@@ -21,6 +21,9 @@ from gateway.settings import Settings
 
 pytest_plugins = ["tests.ray_cluster"]
 
+LONGEST = ("tests/test_memory.py", "tests/page", "tests/test_soak.py", "tests/engine/cluster")
+"""Begun first, so that nothing is left to wait for when all else is over."""
+
 settings.register_profile("tests", deadline=None)  # timing belongs in benchmarks
 settings.load_profile("tests")
 
@@ -29,6 +32,17 @@ START_WITHIN_S = 60
 
 QUICK_MODEL = "tests.engine.models.doubles:OneWordASecondModel"
 """For gateways of which only the behaviour around the text is asked: it starts at once."""
+
+
+@pytest.hookimpl(trylast=True)  # after the plugin that shuffles them
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Orders tests by how long they take, roughly."""
+
+    def rank(item: pytest.Item) -> int:
+        where = item.path.relative_to(item.config.rootpath).as_posix()
+        return next((at for at, path in enumerate(LONGEST) if where.startswith(path)), len(LONGEST))
+
+    items.sort(key=rank)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,16 @@ class DigestModel(OneWordASecondModel):
         )
 
 
+class ForgettingDigestModel(DigestModel):
+    """Remembers no step: for what is asked of memory."""
+
+    def step(self, batch: Sequence[Step]) -> list[StepResult]:
+        return [self.answer(step) for step in batch]
+
+    def forget(self, key: SegmentKey) -> None:
+        pass
+
+
 class TellingModel(OneWordASecondModel):
     """Tells of each word before its result, with pauses of ``seconds``."""
 
