@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -45,13 +46,13 @@ async def ended(reader: asyncio.StreamReader) -> float:
     "sent", [b"", b"G", b"GET / HTTP/1.1\r\nHost: a\r\n", b"GET / HTTP/1.1\r\nX: "]
 )
 async def test_a_header_that_does_not_end_ends_the_connection(hasty: Server, sent: bytes) -> None:
-    reader, writer = await connection(hasty)
-    writer.write(sent)
-
     before = given_up(hasty)
-    assert await ended(reader) < WITHIN_S + 1
-    assert given_up(hasty) == before + 1
-    writer.close()
+    reader, writer = await connection(hasty)
+    with closing(writer):
+        writer.write(sent)
+
+        assert await ended(reader) < WITHIN_S + 1
+        assert given_up(hasty) == before + 1
 
 
 async def test_a_byte_now_and_then_gains_no_time(hasty: Server) -> None:
