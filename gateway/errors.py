@@ -8,6 +8,7 @@
     * `InvalidMessage`: a control message that cannot be understood
     * `InvalidAudio`: audio that cannot be decoded
     * `Unsupported`: understood, but not available here
+    * `Conflict`: somebody else changed the same thing first
 
   * refusals that end the session, reconnecting would not help:
 
@@ -122,6 +123,17 @@ class Unsupported(GatewayError):
     retryable = False
     recoverable = True
     default_message = "This is not available here: leave it out."
+
+
+class Conflict(GatewayError):
+    """Somebody else changed the same thing first: nothing is overwritten unseen."""
+
+    code = "conflict"
+    close_code = 4525
+    http_status = 409
+    retryable = False
+    recoverable = True
+    default_message = "Somebody changed this first: look at it again, and do what is still needed."
 
 
 class NotFound(GatewayError):

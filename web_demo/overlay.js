@@ -32,6 +32,7 @@ function measure() {
 
 /** @param {Line} line */
 function show(line) {
+  if (!line.stable.trim() && line.final) return;
   box.hidden = false;
   const known = segments.get(line.key);
   const segment = known ?? { line, placed: NOTHING, shown: document.createElement("p") };
@@ -46,6 +47,15 @@ function show(line) {
   render(segment);
   const [oldest] = segments.keys();
   if (segments.size > KEPT_SEGMENTS) withdraw(oldest);
+}
+
+/** What was corrected after it went is not shown again. @param {Line} line */
+function replace(line) {
+  const segment = segments.get(line.key);
+  if (segment === undefined) return;
+  segment.placed = NOTHING;
+  if (line.stable.trim()) show(line);
+  else withdraw(line.key);
 }
 
 /** @param {{ line: Line, placed: import("./line-breaks.js").Placed, shown: HTMLElement }} segment */
@@ -108,10 +118,11 @@ function complain(text) {
 if (room) {
   const feed = new RoomFeed(room, token);
   feed.addEventListener("message", (event) => {
-    const { shown, withdrawn } = transcript.take(/** @type {CustomEvent} */ (event).detail);
+    const message = /** @type {CustomEvent} */ (event).detail;
+    const { shown, withdrawn } = transcript.take(message);
     withdrawn.forEach(withdraw);
-    shown.forEach(show);
-    if (shown.length > 0) hideLater();
+    shown.forEach(message.type === "corrected" ? replace : show);
+    if (shown.length > 0 && message.type !== "corrected") hideLater();
   });
   feed.addEventListener("refused", (event) => {
     complain(/** @type {CustomEvent} */ (event).detail?.message ?? "The server ended this: reload the page.");

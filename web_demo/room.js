@@ -15,29 +15,34 @@ const STALE_MS = 20_000;
  * @property {string} unstable
  * @property {string} language
  * @property {boolean} final
+ * @property {string} session
+ * @property {number} segment
+ * @property {number} revision of a partial, or of what was corrected in a final
  */
 
 /** What was said, from messages in whatever order a lost connection leaves them. */
 export class RoomTranscript {
-  /** Lines that can still change, by session and segment. @type {Map<string, Line & { revision: number }>} */
+  /** Lines that can still change, by session and segment. @type {Map<string, Line>} */
   #open = new Map();
-  /** @type {Set<string>} */
-  #settled = new Set();
+  /** Of finals what a correction does not say again. @type {Map<string, { language: string, revision: number }>} */
+  #settled = new Map();
   #session = "";
 
   /**
    * @param {any} message of the room
-   * @returns {{ shown: Line[], withdrawn: string[] }} lines that are new or changed; keys of those to take away
+   * @returns {{ shown: Line[], withdrawn: string[] }} lines that are new or changed; keys of those to take away.
+   * A final whose text was corrected away is shown, without any.
    */
   take(message) {
-    const withdrawn = this.#changeSession(message.session);
     const key = `${message.session}/${message.segment}`;
+    if (message.type === "corrected") return { shown: this.#takeCorrected(key, message), withdrawn: [] };
+    const withdrawn = this.#changeSession(message.session);
     if (message.type === "partial") return { shown: this.#takePartial(key, message), withdrawn };
     if (message.type === "final") {
       const known = this.#open.delete(key);
-      this.#settled.add(key);
-      const line = { key, stable: message.text, unstable: "", language: message.language ?? "", final: true };
-      if (message.text.trim()) return { shown: [line], withdrawn };
+      const { language, revision } = { language: message.language ?? "", revision: message.revision ?? 0 };
+      this.#settled.set(key, { language, revision });
+      if (message.text.trim() || revision > 0) return { shown: [final(key, message, language, revision)], withdrawn };
       return { shown: [], withdrawn: known ? [...withdrawn, key] : withdrawn };
     }
     if (message.type === "suppressed" && this.#open.delete(key)) withdrawn.push(key);
@@ -49,9 +54,20 @@ export class RoomTranscript {
    * @param {string} key
    * @param {any} message
    */
-  #takePartial(key, { revision, stable, unstable, language }) {
+  #takeCorrected(key, message) {
+    const known = this.#settled.get(key);
+    if (known === undefined || message.revision <= known.revision) return [];
+    known.revision = message.revision;
+    return [final(key, message, known.language, known.revision)];
+  }
+
+  /**
+   * @param {string} key
+   * @param {any} message
+   */
+  #takePartial(key, { session, segment, revision, stable, unstable, language }) {
     if (this.#settled.has(key) || revision <= (this.#open.get(key)?.revision ?? 0)) return [];
-    const line = { key, revision, stable, unstable, language: language ?? "", final: false };
+    const line = { key, session, segment, revision, stable, unstable, language: language ?? "", final: false };
     this.#open.set(key, line);
     return [line];
   }
@@ -71,8 +87,20 @@ export class RoomTranscript {
 }
 
 /**
+ * @param {string} key
+ * @param {any} message
+ * @param {string} language
+ * @param {number} revision
+ * @returns {Line}
+ */
+function final(key, { session, segment, text }, language, revision) {
+  return { key, session, segment, revision, stable: text, unstable: "", language, final: true };
+}
+
+/**
  * Follows a room for as long as the page is open; reconnects by itself.
- * Events: `message` (detail: the message), `state` (detail: a `FeedState`), `refused` (detail: the error).
+ * Events: `message` (detail: the message), `state` (detail: a `FeedState`), `refused` (detail: the error),
+ * `objection` (detail: the error that answers something sent).
  */
 export class RoomFeed extends EventTarget {
   #room;
@@ -89,7 +117,7 @@ export class RoomFeed extends EventTarget {
 
   /**
    * @param {string} room
-   * @param {string} [token] a viewer's
+   * @param {string} [token] a viewer's or an editor's
    */
   constructor(room, token) {
     super();
@@ -124,7 +152,8 @@ export class RoomFeed extends EventTarget {
     const message = parse(data);
     if (message === null) return;
     if (message.type === "error") {
-      this.#error = message;
+      if (message.id) this.#tell("objection", message);
+      else this.#error = message;
       return;
     }
     this.#retries = 0;
@@ -148,6 +177,17 @@ export class RoomFeed extends EventTarget {
     this.#timer = setTimeout(() => this.start(), Math.max(delayMs, this.#error?.retry_after_ms ?? 0));
   }
 
+  /**
+   * Says something to the room, which only editors may.
+   * @param {object} message
+   * @returns {boolean} whether there is a connection for it
+   */
+  send(message) {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(JSON.stringify(message));
+    return true;
+  }
+
   #refresh() {
     if (this.#socket !== null && performance.now() - this.#heardAt < STALE_MS) return;
     this.#socket?.close();
@@ -163,7 +203,7 @@ export class RoomFeed extends EventTarget {
   }
 }
 
-/** Room and viewer's token of a page's address; the part behind `#` is never sent to a server. */
+/** Room and token of a page's address; the part behind `#` is never sent to a server. */
 export function roomOfAddress() {
   const query = new URLSearchParams(location.search);
   const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? query.get("token") ?? undefined;

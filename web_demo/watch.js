@@ -1,5 +1,6 @@
 /** The audience's page: a room's words, large, for as long as it is open. */
 
+import { Corrections, isEditors } from "./corrections.js";
 import { RoomFeed, RoomTranscript, roomOfAddress } from "./room.js";
 import { byId } from "./view.js";
 
@@ -19,6 +20,9 @@ const finals = byId("finals");
 const open = byId("open");
 const { room, token, query } = roomOfAddress();
 const transcript = new RoomTranscript();
+const feed = new RoomFeed(room, token);
+const mayCorrect = isEditors(token) || query.get("edit") === "yes";
+const corrections = mayCorrect ? new Corrections(feed, fill, () => follow(false)) : null;
 /** @type {Map<string, HTMLElement>} */
 const lines = new Map();
 let following = true;
@@ -26,20 +30,27 @@ let following = true;
 let heights = "";
 
 /** @param {Line} line */
-function show({ key, stable, unstable, language, final }) {
+function show(line) {
   byId("hint").hidden = true;
-  const line = lines.get(key) ?? made("p", "line");
+  const element = lines.get(line.key) ?? made(corrections ? "div" : "p", "line");
+  element.dir = "auto";
+  element.lang = line.language;
+  if (corrections) corrections.show(element, line);
+  else fill(element, line);
+  lines.set(line.key, element);
+  const place = line.final ? finals : open;
+  if (element.parentElement !== place) place.append(element);
+  if (finals.childElementCount > MAX_LINES) finals.firstElementChild?.remove();
+}
+
+/** @param {HTMLElement} element @param {Line} line */
+function fill(element, { stable, unstable }) {
   const words = made("span", "stable");
   const unsure = made("span", "unstable");
   words.textContent = stable.trimStart();
   unsure.textContent = stable.trim() ? unstable : unstable.trimStart();
-  line.dir = "auto";
-  line.lang = language;
-  line.replaceChildren(words, unsure);
-  lines.set(key, line);
-  const place = final ? finals : open;
-  if (line.parentElement !== place) place.append(line);
-  if (finals.childElementCount > MAX_LINES) finals.firstElementChild?.remove();
+  element.hidden = !corrections && !stable && !unstable;
+  element.replaceChildren(words, unsure);
 }
 
 /** @param {string} key */
@@ -156,7 +167,6 @@ function showState(state, text = STATES[state]) {
 }
 
 function followRoom() {
-  const feed = new RoomFeed(room, token);
   feed.addEventListener("state", (event) => showState(/** @type {CustomEvent} */ (event).detail));
   feed.addEventListener("refused", (event) => {
     const error = /** @type {CustomEvent} */ (event).detail;

@@ -37,7 +37,7 @@ _REFUSALS = {
     "used": "This token was for one session, which was opened: get a fresh one.",
     "key_in_address": "A key does not belong in an address, which is logged: send it as "
     "'Authorization: Bearer KEY', or a short-lived token of POST /v1/tokens as ?token=.",
-    "viewer": "This token is for viewing a room and opens no session: get one without a role.",
+    "viewer": "This token is for following a room and opens no session: get one without a role.",
     "metrics": "Metrics are for this machine, for keys, or for all if the operator says so: "
     "set SCRIBEWIRE_METRICS_OPEN.",
     "admin": "This is for the operator: send a key made by `scribewire keys add NAME --admin`; "
@@ -118,7 +118,7 @@ class Guard:
 
         Raises:
             TooManySessions, QuotaExceeded: there is none.
-            Unauthorized: its token was for one session, which was opened, or is a viewer's.
+            Unauthorized: its token was for one session, which was opened, or opens none.
         """
         self._check_role(grant)
         with self.limits.session(grant.key, grant.address):
@@ -135,7 +135,7 @@ class Guard:
         self.limits.check_session(grant.key, grant.address)
 
     def _check_role(self, grant: Grant) -> None:
-        if grant.claims is not None and grant.claims.role == "viewer":
+        if grant.claims is not None and grant.claims.role in ("viewer", "editor"):
             raise self._refusal("viewer")
 
     def check_key(self, grant: Grant) -> None:

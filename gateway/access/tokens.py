@@ -24,8 +24,9 @@ from gateway.access.keys import Key, KeyRing
 from gateway.access.used_tokens import Used, UsedHere
 
 TOKEN_PREFIX = "swt1."  # noqa: S105  (not one: what each begins with)
-Role = Literal["publisher", "viewer"]
-"""What a token may do in its room: speak there, or follow it and nothing else."""
+Role = Literal["publisher", "viewer", "editor"]
+"""What a token may do in its room: speak there, follow it and nothing else, or follow and correct
+it."""
 
 MAX_TOKEN_CHARS = 4096
 """A browser sends it in a header, and servers take lines of 8 KiB."""

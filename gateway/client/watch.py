@@ -80,3 +80,6 @@ async def watch(base_url: str, room: str, api_key: str | None, console: Console)
                         live.update(Text(""))
                         if text := message.get("text", "").strip():
                             console.print(Text(text), soft_wrap=True)
+                    case "corrected" if text := message["text"].strip():
+                        # What is printed stays; so it is said again.
+                        console.print(Text("corrected: ", "dim") + Text(text), soft_wrap=True)

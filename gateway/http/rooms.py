@@ -1,7 +1,8 @@
 """Following a room: ``/v1/rooms/ROOM`` as a WebSocket, ``/v1/rooms/ROOM/events`` as SSE."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -10,16 +11,15 @@ from starlette.websockets import WebSocket
 
 from gateway.access import grant_of
 from gateway.access.grant import Grant
-from gateway.errors import GatewayError, SlowConsumer, Unauthorized, as_fields
+from gateway.errors import GatewayError, SlowConsumer, Unauthorized
 from gateway.fan_out import text_frame, write_now
 from gateway.http.answers import error_response
+from gateway.http.correcting import said, take_corrections
 from gateway.http.room_exports import export_routes
 from gateway.metrics import Metrics
 from gateway.rooms import Rooms, Viewer
-from gateway.rooms.room import RoomFrame
+from gateway.rooms.frames import RoomFrame
 from gateway.settings import Settings
-from gateway.wire.messages import ErrorMessage, to_map
-from gateway.wire.strict_json import dump_json
 
 MAX_SEQ_DIGITS = 15
 ONLY_LISTENS = 1008
@@ -52,7 +52,12 @@ def room_routes(
         try:
             await websocket.accept()
             viewer.write = _straight(websocket, grant)
-            await _serve(websocket, viewer, grant, settings, metrics)
+            await _serve(
+                take_corrections(websocket, grant, name, rooms, settings)
+                if grant.may_correct(name)
+                else _listen(websocket),
+                _write(websocket, viewer, grant, settings, metrics),
+            )
         finally:
             held.__exit__(None, None, None)
 
@@ -123,20 +128,23 @@ async def _next(viewer: Viewer, grant: Grant, metrics: Metrics) -> RoomFrame:
     return frame
 
 
-async def _serve(
-    websocket: WebSocket, viewer: Viewer, grant: Grant, settings: Settings, metrics: Metrics
-) -> None:
-    """Until the viewer goes, speaks or is too slow."""
-    writer = asyncio.create_task(_write(websocket, viewer, grant, settings, metrics))
+async def _serve(listening: Coroutine[Any, Any, None], writing: Coroutine[Any, Any, None]) -> None:
+    """Until the viewer goes, says what it may not or is too slow."""
+    tasks = [asyncio.create_task(each) for each in (listening, writing)]
     try:
-        reader = asyncio.create_task(websocket.receive())
-        await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
-        if reader.done() and reader.result()["type"] != "websocket.disconnect":
-            await websocket.close(ONLY_LISTENS, "viewers only listen")
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            tasks[0].result()
     finally:
-        reader.cancel()
-        writer.cancel()
-        await asyncio.gather(reader, writer, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _listen(websocket: WebSocket) -> None:
+    """Until the viewer goes; one that speaks is sent away."""
+    if (await websocket.receive())["type"] != "websocket.disconnect":
+        await websocket.close(ONLY_LISTENS, "viewers only listen")
 
 
 async def _write(
@@ -148,7 +156,7 @@ async def _write(
             async with asyncio.timeout(settings.write_timeout_s):
                 await websocket.send_text(frame.text)
     except GatewayError as error:
-        await websocket.send_text(_said(error))
+        await websocket.send_text(said(error))
         await websocket.close(error.close_code)
     except TimeoutError:
         metrics.slow_viewers.inc()
@@ -170,11 +178,7 @@ async def _server_sent(
             else:
                 yield f"id: {frame.seq}\ndata: {frame.text}\n\n"
     except GatewayError as error:
-        yield f"data: {_said(error)}\n\n"
-
-
-def _said(error: GatewayError) -> str:
-    return dump_json(to_map(ErrorMessage(**as_fields(error)), "", 0))
+        yield f"data: {said(error)}\n\n"
 
 
 def _number(text: str | None) -> int:

@@ -43,8 +43,8 @@ class TokenRequest(BaseModel):
     """Session options that it fixes."""
     role: Role | None = None
     room: str = ""
-    """With a role, and only then. A viewer's token is good until it expires, so that pages can
-    reconnect."""
+    """With a role, and only then. A viewer's or editor's token is good until it expires, so that
+    pages can reconnect."""
 
 
 class ExpiresAfter(BaseModel):
@@ -93,7 +93,7 @@ def token_routes(guard: Guard, worker: Worker, settings: Settings) -> list[Route
         options = parse_options(body.options, max_segment_ms=worker.model.max_segment_ms)
         to_stream_options(options, worker.model)  # refuses what the model cannot do
         fixed = {name: getattr(options, name) for name in body.options}
-        single_use = body.single_use and body.role != "viewer"
+        single_use = body.single_use and body.role in (None, "publisher")
         token, expires_at = issued(
             request, body.expires_in_s, options=fixed,
             id=new_token_id() if single_use else None, role=body.role, room=body.room,

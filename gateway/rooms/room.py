@@ -6,9 +6,11 @@ partials of a segment give way to newer ones, so a slow viewer costs little and 
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from gateway.errors import SlowConsumer
+from gateway.rooms.correction import Correction
+from gateway.rooms.finals import Finals
+from gateway.rooms.frames import RoomFrame, SegmentKey
 from gateway.wire.messages import (
     Done,
     Final,
@@ -24,21 +26,6 @@ from gateway.wire.strict_json import dump_json
 
 LEFT = "left"
 """Type of the message that says: that session speaks here no more."""
-
-SegmentKey = tuple[str, int]
-"""Session and segment: a room outlives its sessions, whose segments all count from the start."""
-
-
-@dataclass(frozen=True, slots=True)
-class RoomFrame:
-    """A message as every viewer gets it."""
-
-    seq: int
-    """Counts the room's messages, from 1; a viewer sees gaps where partials gave way."""
-    text: str
-    """JSON."""
-    segment: SegmentKey | None = None
-    is_partial: bool = False
 
 
 class Viewer:
@@ -103,8 +90,8 @@ class Room:
         self.viewers: set[Viewer] = set()
         self.speaker: Publication | None = None
         """The session that speaks here now."""
-        self._seq, self._most = 0, history
-        self._finals: dict[SegmentKey, RoomFrame] = {}
+        self._seq = 0
+        self._finals = Finals(history)
         self._partials: dict[SegmentKey, RoomFrame] = {}
 
     @property
@@ -129,29 +116,31 @@ class Room:
                 pass
             case _:
                 return
-        is_partial = isinstance(message, Partial)
-        text = dump_json(to_map(message, session, self._seq + 1))
-        frame = RoomFrame(self._seq + 1, text, segment, is_partial)
-        self._keep(frame, isinstance(message, Final))
+        fields = to_map(message, session, self._seq + 1)
+        if segment is not None:
+            self._partials.pop(segment, None)
+        if segment is not None and isinstance(message, Final):
+            frame = self._finals.add(segment, fields)
+        else:
+            is_partial = isinstance(message, Partial)
+            frame = RoomFrame(fields["seq"], dump_json(fields), segment, is_partial)
+            if segment is not None and is_partial:
+                self._partials[segment] = frame
         self._tell(frame)
+
+    def correct(self, wanted: Correction) -> None:
+        """Gives a final another text, and tells all viewers.
+
+        Raises:
+            InvalidMessage: there is no such final.
+            StaleCorrection: the editor has not seen its newest text.
+        """
+        self._tell(self._finals.correct(wanted, self._seq + 1))
 
     def _tell(self, frame: RoomFrame) -> None:
         self._seq = frame.seq
         for viewer in self.viewers:
             viewer.put(frame)
-
-    def _keep(self, frame: RoomFrame, is_final: bool) -> None:
-        if frame.segment is None:
-            return
-        self._partials.pop(frame.segment, None)
-        if frame.is_partial:
-            self._partials[frame.segment] = frame
-        elif is_final:
-            # A session that went on from a checkpoint may say a final again.
-            self._finals.pop(frame.segment, None)
-            self._finals[frame.segment] = frame
-            if len(self._finals) > self._most:
-                del self._finals[next(iter(self._finals))]
 
     def end_session(self, session: str) -> None:
         """The session is over, however it ended: nothing completes its open segments."""
@@ -163,14 +152,14 @@ class Room:
     @property
     def finals(self) -> list[RoomFrame]:
         """What was said for good, in its order, as far as it is kept."""
-        return list(self._finals.values())
+        return self._finals.since(0)
 
     def history(self, after: int = 0) -> list[RoomFrame]:
         """Finals and open segments after a message that a viewer has seen, in their order."""
         # A room that was made anew counts from the start: then the viewer has seen nothing of it.
         seen = after if after <= self._seq else 0
-        frames = [*self._finals.values(), *self._partials.values()]
-        return sorted((each for each in frames if each.seq > seen), key=lambda each: each.seq)
+        open_ = (each for each in self._partials.values() if each.seq > seen)
+        return sorted([*self._finals.since(seen), *open_], key=lambda each: each.seq)
 
 
 class Publication:

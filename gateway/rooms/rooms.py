@@ -6,7 +6,9 @@ from contextlib import contextmanager
 
 from gateway.errors import InvalidOption, NotFound, TooManySessions, Unsupported
 from gateway.metrics import Metrics
-from gateway.rooms.room import Publication, Room, RoomFrame, Viewer
+from gateway.rooms.correction import Correction
+from gateway.rooms.frames import RoomFrame
+from gateway.rooms.room import Publication, Room, Viewer
 from gateway.settings import Settings
 
 MAX_NAME_CHARS = 64
@@ -104,11 +106,24 @@ class Rooms:
             InvalidOption: there is no such name.
             NotFound: there is no such room.
         """
+        return self._known(owner, name).finals
+
+    def correct(self, owner: str | None, name: str, wanted: Correction) -> None:
+        """Gives one of a room's finals another text.
+
+        Raises:
+            NotFound: there is no such room.
+            InvalidMessage: there is no such final.
+            StaleCorrection: the editor has not seen its newest text.
+        """
+        self._known(owner, name).correct(wanted)
+
+    def _known(self, owner: str | None, name: str) -> Room:
         check_rooms(self._settings)
         room = self._rooms.get((owner, check_room_name(name)))
         if room is None:
             raise NotFound("Nothing was said in this room, or it was too long ago.")
-        return room.finals
+        return room
 
     def _count(self, change: int) -> None:
         self._viewers += change

@@ -13,6 +13,7 @@ CODES = [
     "invalid_message",
     "invalid_audio",
     "unsupported",
+    "conflict",
     "unauthorized",
     "forbidden_origin",
     "quota_exceeded",
@@ -51,7 +52,7 @@ def test_the_close_code_says_whether_to_reconnect(error: type[GatewayError]) -> 
 
 @pytest.mark.parametrize("error", ALL)
 def test_the_http_status_is_one_of_those_that_the_protocol_lists(error: type[GatewayError]) -> None:
-    assert error.http_status in (400, 401, 403, 404, 413, 429, 503)
+    assert error.http_status in (400, 401, 403, 404, 409, 413, 429, 503)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,9 @@ def test_close_codes_that_the_protocol_fixes(code: str, close_code: int) -> None
 def test_only_what_a_client_said_wrongly_leaves_the_session_open() -> None:
     recoverable = {each.code for each in ALL if each.recoverable}
 
-    assert {"invalid_option", "invalid_message", "invalid_audio", "unsupported"} == recoverable
+    assert recoverable == {
+        "invalid_option", "invalid_message", "invalid_audio", "unsupported", "conflict",
+    }  # fmt: skip
 
 
 def test_causes_that_are_not_busy_have_close_codes_of_their_own() -> None:

@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.websockets import WebSocket
 
 from gateway.access import AccessControl, Guard
+from gateway.access.tokens import Claims, Role
 from gateway.http.pages import page_routes
 from gateway.http.rooms import room_routes
 from gateway.http.security_headers import SecurityHeaders
@@ -30,6 +31,8 @@ class SpeakerDouble:
 
     port: int
     publication: Publication
+    rooms: Rooms
+    guard: Guard
     segment: int = 0
     _revision: int = field(default=0, repr=False)
 
@@ -37,6 +40,11 @@ class SpeakerDouble:
     def http(self) -> str:
         """``http://127.0.0.1:PORT``"""
         return f"http://127.0.0.1:{self.port}"
+
+    def token(self, role: Role, room: str) -> str:
+        """One for an hour."""
+        until = int(self.guard.clock()) + 3600
+        return self.guard.tokens.issue(Claims("", until, role=role, room=room), None)
 
     def partial(self, stable: str, unstable: str, language: str = "en") -> None:
         """Words of the open segment."""
@@ -56,7 +64,7 @@ class SpeakerDouble:
 async def speaking(room: str) -> AsyncIterator[SpeakerDouble]:
     """A server of pages and rooms in this event loop, and who speaks in the room."""
     settings, metrics = Settings(), Metrics()
-    rooms = Rooms(settings, metrics)
+    rooms, guard = Rooms(settings, metrics), Guard(settings)
 
     async def refuse(websocket: WebSocket, error: Exception) -> None:
         raise error
@@ -65,7 +73,7 @@ async def speaking(room: str) -> AsyncIterator[SpeakerDouble]:
         routes=[*room_routes(rooms, settings, metrics, refuse), *page_routes()],
         middleware=[
             Middleware(SecurityHeaders),
-            Middleware(AccessControl, guard=Guard(settings), refused=lambda code: None),
+            Middleware(AccessControl, guard=guard, refused=lambda code: None),
         ],
     )
     server = uvicorn.Server(uvicorn.Config(app, **uvicorn_options(settings, metrics)))
@@ -73,7 +81,7 @@ async def speaking(room: str) -> AsyncIterator[SpeakerDouble]:
         serving = asyncio.create_task(server.serve(sockets=[bound]))
         try:
             speaker = rooms.publish(None, room, SESSION, lambda: None)
-            yield SpeakerDouble(bound.getsockname()[1], speaker)
+            yield SpeakerDouble(bound.getsockname()[1], speaker, rooms, guard)
         finally:
             server.should_exit = True
             await serving

@@ -1,6 +1,7 @@
 """The pages of an audience and of a picture, in a real browser."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
+from gateway.rooms.correction import Correction
 from tests.page.browser import CuttableProxy
 from tests.page.conftest import OpenPage
 from tests.page.speaking_rooms import SpeakerDouble, speaking
@@ -113,6 +115,58 @@ async def test_the_audience_chooses_how_it_looks_and_whether_the_screen_stays_on
     await expect(line).to_have_css("font-size", "80px")
     await expect(line).to_have_css("color", "rgb(255, 255, 0)")
     assert await page.evaluate("window.locks.length") == 0
+
+
+async def test_an_editor_corrects_finals_in_place_and_sees_who_was_first(
+    speaker: SpeakerDouble, open_page: OpenPage, axe: str
+) -> None:
+    async with CuttableProxy(speaker.port) as network:
+        page = await open_page(f"{network.http}/overlay?room=hall", forgive="WebSocket")
+        overlay = await page.context.new_page()
+        await overlay.goto(f"{speaker.http}/overlay?room=hall")
+        editors = speaker.token("editor", "hall")
+        await page.goto(f"{network.http}/watch?room=hall#token={editors}")
+        speaker.final(" The bored met again.")
+        speaker.final(" It agreed.")
+        first = page.locator("#finals .line .stable").first
+        field, note = page.get_by_label("Corrected text"), page.get_by_role("alert")
+        button = page.get_by_role("button", name="Correct: The")
+
+        await button.press("Enter")
+        await expect(field).to_be_focused()
+        await field.fill("Never said.")
+        await page.evaluate(axe)
+        assert await violations(page) == []
+        await field.press("Escape")
+        await expect(first).to_have_text("The bored met again.")
+        await expect(button).to_be_focused()
+
+        await button.press("Enter")
+        await field.fill("The <b>board</b> met again.")
+        await field.press("Enter")
+        await expect(first).to_have_text("The <b>board</b> met again.")
+        await expect(button).to_be_focused()
+        await expect(overlay.locator(".segment").first).to_have_text("The <b>board</b> met again.")
+
+        await button.press("Enter")
+        await field.fill("The board met.")
+        theirs = Correction(type="correct", segment=0, text="The Board met again.", revision=1)
+        speaker.rooms.correct(None, "hall", theirs)
+        await expect(note).to_contain_text("changed this to “The Board met again.”")
+        network.refusing = True
+        network.cut()
+        await expect(page.locator("#state")).to_have_text("Reconnecting")
+        await field.press("Enter")
+        await expect(note).to_contain_text("no connection")
+        network.refusing = False
+        await expect(page.locator("#state")).not_to_have_text("Reconnecting")
+        await field.press("Enter")
+        await expect(first).to_have_text("The board met.")
+        said = [json.loads(each.text) for each in speaker.rooms.finals(None, "hall")]
+        assert [(each["text"], each.get("revision")) for each in said] == [
+            (" The board met.", 3),
+            (" It agreed.", None),
+        ]
 
 
 async def test_on_the_overlay_words_that_stay_never_move(

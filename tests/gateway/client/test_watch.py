@@ -8,6 +8,7 @@ from rich.console import Console
 
 from gateway.client import SessionError
 from gateway.client.watch import follow, watch
+from gateway.rooms.correction import Correction
 from tests.conftest import Server
 from tests.page.browser import CuttableProxy
 from tests.page.speaking_rooms import speaking
@@ -41,11 +42,15 @@ async def test_finals_are_lines() -> None:
         watching = asyncio.create_task(watch(url, "hall", None, Console(file=written)))
         while "Three" not in written.getvalue():
             await asyncio.sleep(0.01)
+        better = Correction(type="correct", segment=0, text="One, two.", revision=0)
+        speaker.rooms.correct(None, "hall", better)
+        while "One, two." not in written.getvalue():
+            await asyncio.sleep(0.01)
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
 
     lines = [line for line in written.getvalue().splitlines() if line.strip()]
-    assert lines[:2] == ["One two.", "[bold]Three."]
+    assert lines[:3] == ["One two.", "[bold]Three.", "corrected: One, two."]
 
 
 async def test_a_room_that_cannot_be_is_an_error(server: Server) -> None:

@@ -1,7 +1,7 @@
 """Rooms over real sockets: who may follow, what a viewer gets, and what a token is good for."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -161,9 +161,10 @@ def test_what_cannot_be_kept_is_not_found(open_to_all: Server, path: str, status
     assert open_to_all.get(f"/v1/rooms/{path}").status_code == status
 
 
-async def test_a_viewer_only_listens(open_to_all: Server) -> None:
-    async with dial(open_to_all, path="/v1/rooms/quiet") as viewer:
-        await viewer.send("hello")
+async def test_a_viewer_only_listens(keyed: Server) -> None:
+    viewers = token(keyed, role="viewer", room="quiet")
+    async with dial(keyed, f"token={viewers}", path="/v1/rooms/quiet") as viewer:
+        await viewer.send('{"type": "correct", "segment": 0, "text": "", "revision": 0}')
         with pytest.raises(ConnectionClosed):
             await hear(viewer)
     assert viewer.close_code == 1008
@@ -173,6 +174,66 @@ async def test_a_bad_name_is_refused(open_to_all: Server) -> None:
     assert (await refused(open_to_all, "publish=a+b"))[1]["code"] == "invalid_option"
     assert (await refused(open_to_all, path="/v1/rooms/a.b"))[1]["code"] == "invalid_option"
     assert open_to_all.get("/v1/rooms/a.b/events").status_code == 400
+
+
+async def test_an_editor_corrects_what_everybody_then_sees(keyed: Server) -> None:
+    told = await speak(keyed, "publish=edited", additional_headers=HOLDER)
+    said = finals(told)
+    segment = next(each["segment"] for each in told if each["type"] == "final")
+    editors, viewers = (token(keyed, role=role, room="edited") for role in ("editor", "viewer"))
+    path = "/v1/rooms/edited"
+    async with (
+        dial(keyed, f"token={viewers}", path=path) as viewer,
+        dial(keyed, f"token={editors}", path=path) as first,
+        dial(keyed, additional_headers=HOLDER, path=path) as second,  # a key may do all
+    ):
+        for socket in (viewer, first, second):
+            assert finals([await hear(socket) for _ in said]) == said
+        wanted = {"type": "correct", "segment": segment, "revision": 0, "id": "mine"}
+        await first.send(json.dumps(wanted | {"text": "Better."}))
+        for socket in (viewer, first, second):
+            news = await hear(socket)
+            assert (news["type"], news["text"], news["revision"]) == ("corrected", "Better.", 1)
+        await second.send(json.dumps(wanted | {"text": "Worse."}))
+        refusal = await hear(second)
+        assert (refusal["code"], refusal["id"]) == ("conflict", "mine")
+        assert (refusal["revision"], refusal["text"]) == (1, "Better.")
+        for wrong in (
+            "?",
+            b"?",
+            '{"type": "correct"}',
+            json.dumps(wanted | {"segment": 99, "text": ""}),
+        ):
+            await second.send(wrong)
+            assert (await hear(second))["code"] == "invalid_message"
+        await second.send(json.dumps(wanted | {"text": "Best.", "revision": 1}))
+        assert [(await hear(each))["revision"] for each in (viewer, first, second)] == [2] * 3
+
+    corrected = ["Best.", *said[1:]]
+    async with dial(keyed, f"token={viewers}", path=path) as late:
+        assert finals([await hear(late) for _ in said]) == corrected
+    seen = f"token={viewers}&after={news['seq']}"
+    async with dial(keyed, seen, path=path) as back:
+        assert (await hear(back))["text"] == "Best."
+    bearer = f"Bearer {viewers}"
+    segments = keyed.get(f"{path}/captions.json", Authorization=bearer).json()["segments"]
+    assert [each["text"] for each in segments] == corrected
+    assert "\nBest.\n" in keyed.get(f"{path}/captions.vtt", Authorization=bearer).text
+    url, held = f"{keyed.http}{path}/events?after={news['seq']}", {"Authorization": bearer}
+    async with (
+        httpx.AsyncClient(trust_env=False, timeout=10) as client,
+        client.stream("GET", url, headers=held) as answer,
+    ):
+        lines = [line async for line in _until_data(answer)]
+    assert json.loads(lines[-1].removeprefix("data: "))["type"] == "corrected"
+    assert (await refused(keyed, f"token={editors}"))[0] == 401  # opens no session
+
+
+async def _until_data(answer: httpx.Response) -> AsyncIterator[str]:
+    async for line in answer.aiter_lines():
+        yield line
+        if line.startswith("data: "):
+            return
 
 
 async def test_with_keys_a_room_is_not_for_everybody(keyed: Server) -> None:

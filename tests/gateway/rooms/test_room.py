@@ -9,7 +9,7 @@ import pytest
 from gateway.errors import InvalidOption, SlowConsumer, TooManySessions
 from gateway.metrics import Metrics
 from gateway.rooms import Room, Rooms, Viewer
-from gateway.rooms.room import RoomFrame
+from gateway.rooms.frames import RoomFrame
 from gateway.settings import Settings
 from gateway.wire.messages import Final, Partial, Pong, Suppressed
 

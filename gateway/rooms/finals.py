@@ -1,0 +1,107 @@
+"""What was said in a room for good, in its order, and what was corrected in it."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.errors import InvalidMessage
+from gateway.rooms.correction import Correction, StaleCorrection
+from gateway.rooms.frames import RoomFrame, SegmentKey
+from gateway.wire.strict_json import dump_json
+
+CORRECTED = "corrected"
+"""Type of the message that says: that final's text is another."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A final."""
+
+    final: RoomFrame
+    """As who comes late gets it: with what was corrected, in its old place."""
+    text: str
+    lead: str
+    """The space that parts it from the segment before, which no editor has to know of."""
+    revision: int = 0
+    correction: RoomFrame | None = None
+    """As who had the final before gets it."""
+
+    def since(self, seq: int) -> RoomFrame | None:
+        """What somebody lacks who has seen all up to a message."""
+        if self.final.seq > seq:
+            return self.final
+        return self.correction if self.correction and self.correction.seq > seq else None
+
+
+class Finals:
+    """The newest finals of a room.
+
+    Args:
+        most: that are kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: dict[SegmentKey, _Kept] = {}
+
+    def add(self, key: SegmentKey, fields: dict[str, Any]) -> RoomFrame:
+        """Keeps a final.
+
+        A session that went on from a checkpoint may say one again; what was corrected in it stays.
+        """
+        before = self._kept.pop(key, None)
+        if before is not None and before.revision:
+            fields = _corrected(fields, before.text, before.revision)
+        text = fields["text"]
+        frame = RoomFrame(fields["seq"], dump_json(fields), key)
+        lead = before.lead if before else text[: len(text) - len(text.lstrip())]
+        self._kept[key] = _Kept(frame, text, lead, before.revision if before else 0)
+        if len(self._kept) > self._most:
+            del self._kept[next(iter(self._kept))]
+        return frame
+
+    def correct(self, wanted: Correction, seq: int) -> RoomFrame:
+        """Gives a final another text, and the next revision.
+
+        Args:
+            seq: number of the message that says so, which is returned.
+
+        Raises:
+            InvalidMessage: there is no such final.
+            StaleCorrection: the editor has not seen its newest text.
+        """
+        key = self._find(wanted)
+        kept = self._kept[key]
+        named = {"session": key[0], "segment": key[1]}
+        if wanted.revision != kept.revision:
+            current = {**named, "text": kept.text, "revision": kept.revision}
+            raise StaleCorrection(wanted.revision, current)
+        kept.revision += 1
+        text = wanted.text.strip()
+        kept.text = kept.lead + text if text else ""
+        fields = _corrected(json.loads(kept.final.text), kept.text, kept.revision)
+        kept.final = RoomFrame(kept.final.seq, dump_json(fields), key)
+        said = {"type": CORRECTED, "session": key[0], "seq": seq, "segment": key[1],
+                "text": kept.text, "revision": kept.revision}  # fmt: skip
+        kept.correction = RoomFrame(seq, dump_json(said))
+        return kept.correction
+
+    def _find(self, wanted: Correction) -> SegmentKey:
+        for session, segment in reversed(self._kept):
+            if segment == wanted.segment and wanted.session in (None, session):
+                return session, segment
+        raise InvalidMessage(
+            f"There is no final of segment {wanted.segment} here, or it is no longer kept: correct "
+            "a segment that was shown to you."
+        )
+
+    def since(self, seq: int) -> list[RoomFrame]:
+        """What somebody lacks who has seen all up to a message; 0: all finals in their order."""
+        lacking = (each.since(seq) for each in self._kept.values())
+        return [frame for frame in lacking if frame is not None]
+
+
+def _corrected(fields: dict[str, Any], text: str, revision: int) -> dict[str, Any]:
+    """A final with another text, without what was said of its old one."""
+    kept = {name: each for name, each in fields.items() if name not in ("words", "confidence")}
+    return kept | {"text": text, "revision": revision}
