@@ -49,12 +49,21 @@ def to_vtt(captions: Sequence[Caption]) -> str:
 
 def to_broken_srt(captions: Sequence[Caption]) -> str:
     """`to_srt` of cues as they are read: two lines of 42 columns at most, broken by phrase."""
-    return _srt(_broken(captions))
+    return _srt(broken(captions))
 
 
 def to_broken_vtt(captions: Sequence[Caption]) -> str:
     """`to_vtt`, likewise."""
-    return _vtt(_broken(captions))
+    return _vtt(broken(captions))
+
+
+def broken(captions: Sequence[Caption]) -> list[Caption]:
+    """Cues of short lines. A part of a caption has a part of its time, by its share of columns."""
+    return [
+        Caption("\n".join(part.lines), cue.start_ms + start, cue.start_ms + max(end, start + 1))
+        for cue in _cues(captions)
+        for part, start, end in _timed(cue)
+    ]
 
 
 def _srt(cues: Sequence[Caption]) -> str:
@@ -66,15 +75,6 @@ def _srt(cues: Sequence[Caption]) -> str:
 
 def _vtt(cues: Sequence[Caption]) -> str:
     return "WEBVTT\n" + "".join(f"\n{_timing(cue, '.')}\n{_escaped(cue.text)}\n" for cue in cues)
-
-
-def _broken(captions: Sequence[Caption]) -> list[Caption]:
-    """Cues of short lines. A part of a caption has a part of its time, by its share of columns."""
-    return [
-        Caption("\n".join(part.lines), cue.start_ms + start, cue.start_ms + max(end, start + 1))
-        for cue in _cues(captions)
-        for part, start, end in _timed(cue)
-    ]
 
 
 def _timed(cue: Caption) -> Iterator[tuple[Cut, int, int]]:

@@ -9,6 +9,7 @@ import typer
 
 from gateway.bench.command import bench
 from gateway.keys_command import keys
+from gateway.push_command import push
 from gateway.serve_command import serve, settings_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(bench)
+app.command()(push)
 app.add_typer(keys, name="keys")
 
 
