@@ -44,7 +44,7 @@ def to_srt(captions: Sequence[Caption]) -> str:
 
 def to_vtt(captions: Sequence[Caption]) -> str:
     """WebVTT (W3C): escaped text; captions without text are left out."""
-    return _vtt(_cues(captions))
+    return to_cues_vtt(_cues(captions))
 
 
 def to_broken_srt(captions: Sequence[Caption]) -> str:
@@ -54,7 +54,18 @@ def to_broken_srt(captions: Sequence[Caption]) -> str:
 
 def to_broken_vtt(captions: Sequence[Caption]) -> str:
     """`to_vtt`, likewise."""
-    return _vtt(broken(captions))
+    return to_cues_vtt(broken(captions))
+
+
+def to_cues_vtt(cues: Sequence[Caption], header: str = "") -> str:
+    """WebVTT of cues that are `broken` already.
+
+    Args:
+        header: lines that follow ``WEBVTT``.
+    """
+    return f"WEBVTT\n{header}" + "".join(
+        f"\n{_timing(cue, '.')}\n{_escaped(cue.text)}\n" for cue in cues
+    )
 
 
 def broken(captions: Sequence[Caption]) -> list[Caption]:
@@ -71,10 +82,6 @@ def _srt(cues: Sequence[Caption]) -> str:
         f"{number}\n{_timing(cue, ',')}\n{_ARROW.sub('->', cue.text)}\n"
         for number, cue in enumerate(cues, start=1)
     )
-
-
-def _vtt(cues: Sequence[Caption]) -> str:
-    return "WEBVTT\n" + "".join(f"\n{_timing(cue, '.')}\n{_escaped(cue.text)}\n" for cue in cues)
 
 
 def _timed(cue: Caption) -> Iterator[tuple[Cut, int, int]]:

@@ -15,6 +15,7 @@ from gateway.captions import Caption, to_broken_srt, to_broken_vtt
 from gateway.errors import GatewayError, NotFound
 from gateway.http.answers import error_response
 from gateway.rooms import Rooms
+from gateway.rooms.frames import RoomFrame
 from gateway.wire.strict_json import dump_json
 
 KEPT = ("session", "segment", "text", "start_ms", "end_ms", "language", "words")
@@ -38,26 +39,22 @@ def export_routes(rooms: Rooms) -> list[BaseRoute]:
         write, media_type = known
         only = request.query_params.get("session")
         # A long lecture takes a while, in which others are to be heard.
-        text = await asyncio.to_thread(lambda: write(_segments([f.text for f in frames], only)))
+        text = await asyncio.to_thread(lambda: write(_segments(frames, only)))
         return Response(text, media_type=media_type, headers={"cache-control": "no-store"})
 
     return [Route("/v1/rooms/{room}/captions.{format}", captions)]
 
 
-def _segments(finals: Sequence[str], only: str | None) -> Segments:
-    """On one line of time: a session begins where the one before it ended."""
-    begin_ms = end_ms = 0
-    session = None
+def _segments(finals: Sequence[RoomFrame], only: str | None) -> Segments:
+    """On the room's line of time; those of one session alone on that session's."""
     found: list[Mapping[str, Any]] = []
-    for final in map(json.loads, finals):
-        if only not in (None, final["session"]):
-            continue
-        if final["session"] != session:
-            session, begin_ms = final["session"], end_ms
-        end_ms = max(end_ms, begin_ms + final["end_ms"])
-        found.append({name: final[name] for name in KEPT if final.get(name) is not None} | {
-            "start_ms": begin_ms + final["start_ms"], "end_ms": begin_ms + final["end_ms"],
-        })  # fmt: skip
+    for frame in finals:
+        final = json.loads(frame.text)
+        kept = {name: final[name] for name in KEPT if final.get(name) is not None}
+        if only is None:
+            found.append(kept | {"start_ms": frame.span[0], "end_ms": frame.span[1]})
+        elif only == final["session"]:
+            found.append(kept)
     return found
 
 

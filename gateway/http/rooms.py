@@ -16,6 +16,7 @@ from gateway.fan_out import text_frame, write_now
 from gateway.http.answers import error_response
 from gateway.http.correcting import said, take_corrections
 from gateway.http.room_exports import export_routes
+from gateway.http.room_segments import segment_routes
 from gateway.metrics import Metrics
 from gateway.rooms import Rooms, Viewer
 from gateway.rooms.frames import RoomFrame
@@ -78,6 +79,7 @@ def room_routes(
         return _Events(lines(), lambda: held.__exit__(None, None, None))
 
     return [
+        *segment_routes(rooms),
         *export_routes(rooms),
         WebSocketRoute("/v1/rooms/{room}", follow),
         Route("/v1/rooms/{room}/events", events),

@@ -1,12 +1,13 @@
 """What was said in a room for good, in its order, and what was corrected in it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.errors import InvalidMessage
 from gateway.rooms.correction import Correction, StaleCorrection
 from gateway.rooms.frames import RoomFrame, SegmentKey
+from gateway.rooms.timeline import Timeline
 from gateway.wire.strict_json import dump_json
 
 CORRECTED = "corrected"
@@ -43,6 +44,10 @@ class Finals:
     def __init__(self, most: int) -> None:
         self._most = most
         self._kept: dict[SegmentKey, _Kept] = {}
+        self.timeline = Timeline()
+        """Where they are, and those that are kept no more were."""
+        self.forgotten_ms = 0
+        """Up to there finals were forgotten."""
 
     def add(self, key: SegmentKey, fields: dict[str, Any]) -> RoomFrame:
         """Keeps a final.
@@ -53,11 +58,14 @@ class Finals:
         if before is not None and before.revision:
             fields = _corrected(fields, before.text, before.revision)
         text = fields["text"]
-        frame = RoomFrame(fields["seq"], dump_json(fields), key)
+        times = (fields["start_ms"], fields["end_ms"])
+        span = before.final.span if before else self.timeline.place(key[0], *times)
+        frame = RoomFrame(fields["seq"], dump_json(fields), key, span=span)
         lead = before.lead if before else text[: len(text) - len(text.lstrip())]
         self._kept[key] = _Kept(frame, text, lead, before.revision if before else 0)
         if len(self._kept) > self._most:
-            del self._kept[next(iter(self._kept))]
+            oldest = self._kept.pop(next(iter(self._kept)))
+            self.forgotten_ms = max(self.forgotten_ms, oldest.final.span[1])
         return frame
 
     def correct(self, wanted: Correction, seq: int) -> RoomFrame:
@@ -80,7 +88,7 @@ class Finals:
         text = wanted.text.strip()
         kept.text = kept.lead + text if text else ""
         fields = _corrected(json.loads(kept.final.text), kept.text, kept.revision)
-        kept.final = RoomFrame(kept.final.seq, dump_json(fields), key)
+        kept.final = replace(kept.final, text=dump_json(fields))
         said = {"type": CORRECTED, "session": key[0], "seq": seq, "segment": key[1],
                 "text": kept.text, "revision": kept.revision}  # fmt: skip
         kept.correction = RoomFrame(seq, dump_json(said))

@@ -16,3 +16,5 @@ class RoomFrame:
     """JSON."""
     segment: SegmentKey | None = None
     is_partial: bool = False
+    span: tuple[int, int] = (0, 0)
+    """Of a final: start and end in ms on the room's own line of time."""

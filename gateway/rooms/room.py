@@ -6,6 +6,7 @@ partials of a segment give way to newer ones, so a slow viewer costs little and 
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from gateway.errors import SlowConsumer
 from gateway.rooms.correction import Correction
@@ -79,6 +80,19 @@ class Viewer:
         return frame
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was said in a room for good, on its own line of time."""
+
+    finals: list[RoomFrame]
+    from_ms: int
+    """Of what was said before, some is forgotten."""
+    to_ms: int
+    """What is said from now on comes after this."""
+    has_ended: bool
+    """Whether nobody speaks there any more."""
+
+
 class Room:
     """The one owner of a room's state.
 
@@ -91,6 +105,7 @@ class Room:
         self.speaker: Publication | None = None
         """The session that speaks here now."""
         self._seq = 0
+        self._was_spoken_in = False
         self._finals = Finals(history)
         self._partials: dict[SegmentKey, RoomFrame] = {}
 
@@ -104,6 +119,7 @@ class Room:
         if self.speaker is not None:
             self.speaker.replace()
         self.speaker = Publication(self, session, replaced)
+        self._was_spoken_in = True
         return self.speaker
 
     def publish(self, message: Outgoing, session: str) -> None:
@@ -146,13 +162,16 @@ class Room:
         """The session is over, however it ended: nothing completes its open segments."""
         self.speaker = None
         self._partials.clear()
+        self._finals.timeline.end_session()
         left = {"type": LEFT, "session": session, "seq": self._seq + 1}
         self._tell(RoomFrame(self._seq + 1, dump_json(left)))
 
     @property
-    def finals(self) -> list[RoomFrame]:
+    def written(self) -> Written:
         """What was said for good, in its order, as far as it is kept."""
-        return self._finals.since(0)
+        finals = self._finals
+        has_ended = self._was_spoken_in and self.speaker is None
+        return Written(finals.since(0), finals.forgotten_ms, finals.timeline.end_ms, has_ended)
 
     def history(self, after: int = 0) -> list[RoomFrame]:
         """Finals and open segments after a message that a viewer has seen, in their order."""

@@ -8,7 +8,7 @@ from gateway.errors import InvalidOption, NotFound, TooManySessions, Unsupported
 from gateway.metrics import Metrics
 from gateway.rooms.correction import Correction
 from gateway.rooms.frames import RoomFrame
-from gateway.rooms.room import Publication, Room, Viewer
+from gateway.rooms.room import Publication, Room, Viewer, Written
 from gateway.settings import Settings
 
 MAX_NAME_CHARS = 64
@@ -106,7 +106,15 @@ class Rooms:
             InvalidOption: there is no such name.
             NotFound: there is no such room.
         """
-        return self._known(owner, name).finals
+        return self.written(owner, name).finals
+
+    def written(self, owner: str | None, name: str) -> Written:
+        """The same, with where on the room's line of time it is.
+
+        Raises:
+            Unsupported, InvalidOption, NotFound: as `finals`.
+        """
+        return self._known(owner, name).written
 
     def correct(self, owner: str | None, name: str, wanted: Correction) -> None:
         """Gives one of a room's finals another text.

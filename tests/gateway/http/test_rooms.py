@@ -238,7 +238,7 @@ async def _until_data(answer: httpx.Response) -> AsyncIterator[str]:
 
 async def test_with_keys_a_room_is_not_for_everybody(keyed: Server) -> None:
     assert (await refused(keyed, path="/v1/rooms/a"))[0] == 401
-    for path in ("events", "captions.vtt"):
+    for path in ("events", "captions.vtt", "captions.m3u8", "captions/0.vtt"):
         assert keyed.get(f"/v1/rooms/a/{path}").status_code == 401
 
 

@@ -13,7 +13,8 @@ from gateway.rooms.frames import RoomFrame
 
 def added(finals: Finals, seq: int, text: str, session: str = "s", segment: int = 0) -> RoomFrame:
     fields = {"type": "final", "session": session, "seq": seq, "segment": segment, "text": text}
-    return finals.add((session, segment), fields | {"words": [], "confidence": 0.9})
+    more = {"words": [], "confidence": 0.9, "start_ms": 0, "end_ms": 1000}
+    return finals.add((session, segment), fields | more)
 
 
 def correction(text: str, revision: int = 0, **fields: Any) -> Correction:
