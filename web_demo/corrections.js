@@ -111,6 +111,7 @@ class Edit {
     this.#feed = feed;
     this.#leave = leave;
     this.#note.setAttribute("role", "alert");
+    ours(this.#note);
     this.field.value = line.stable.trim();
     this.field.maxLength = MAX_CHARS;
     this.field.rows = 2;
@@ -197,5 +198,15 @@ function made(tag, className, label) {
   if (label === undefined) return element;
   /** @type {HTMLButtonElement} */ (element).type = "button";
   element.textContent = label;
+  ours(element);
   return element;
+}
+
+/**
+ * What the page says itself is in the page's language, whatever the line's is.
+ * @param {HTMLElement} element
+ */
+function ours(element) {
+  element.lang = document.documentElement.lang;
+  element.dir = "ltr";
 }

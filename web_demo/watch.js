@@ -2,7 +2,7 @@
 
 import { Corrections, isEditors } from "./corrections.js";
 import { RoomFeed, RoomTranscript, roomOfAddress } from "./room.js";
-import { byId } from "./view.js";
+import { byId, languageName } from "./view.js";
 
 /** @typedef {import("./room.js").Line} Line */
 
@@ -166,6 +166,13 @@ function showState(state, text = STATES[state]) {
   shown.dataset.state = LOOKS[state];
 }
 
+/** @param {Line | undefined} newest whose language is the one that was heard last */
+function showLanguage(newest) {
+  if (!newest?.language) return;
+  byId("language").textContent = languageName(newest.language);
+  byId("language").hidden = false;
+}
+
 function followRoom() {
   feed.addEventListener("state", (event) => showState(/** @type {CustomEvent} */ (event).detail));
   feed.addEventListener("refused", (event) => {
@@ -176,6 +183,7 @@ function followRoom() {
     const { shown, withdrawn } = transcript.take(/** @type {CustomEvent} */ (event).detail);
     withdrawn.forEach(withdraw);
     shown.forEach(show);
+    showLanguage(shown.at(-1));
     keepUp();
   });
   feed.start();
