@@ -34,8 +34,9 @@ export class Settings extends EventTarget {
     const { language, context, chunk_ms, endpoint_ms, encoding } = this.#values();
     return {
       ...Object.fromEntries(fromAddress),
-      chunk_ms,
-      encoding,
+      // What the form has no choice for may stand in the address.
+      chunk_ms: chunk_ms || this.#address.chunk_ms || DEFAULTS.chunk_ms,
+      encoding: encoding || DEFAULTS.encoding,
       endpoint_ms: Number(endpoint_ms),
       ...(language && { language }),
       ...(context && { context }),

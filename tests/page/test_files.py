@@ -36,7 +36,8 @@ async def test_a_dropped_file_is_transcribed(server: Server, open_page: OpenPage
 async def test_a_chosen_file_is_saved_as_subtitles(
     server: Server, open_page: OpenPage, tmp_path: Path
 ) -> None:
-    page = await open_page(server.http)
+    # In the address, as the form has no choice for it.
+    page = await open_page(f"{server.http}/?chunk_ms=750")
     async with page.expect_file_chooser() as chooser:
         await page.get_by_role("button", name="Audio file").click()
     await (await chooser.value).set_files(speech("clone-test.wav"))
