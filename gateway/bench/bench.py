@@ -10,16 +10,20 @@ from typing import Any
 
 from rich.console import Console
 
-from engine.messages import SAMPLE_RATE
-from gateway.bench.capacity import Probe, capacity, search, shortfalls
+from gateway.bench.capacity import Probe, capacity, read_objective, search, shortfalls
+from gateway.bench.compare import (
+    Row,
+    comparison_page,
+    print_comparison,
+    read_rival,
+)
 from gateway.bench.load import LoadError, play
 from gateway.bench.page import page
 from gateway.bench.plan import Load, Track, read_track
 from gateway.bench.report import Run, print_probes, print_summary, report
 from gateway.bench.server import Server, private_server
-from gateway.bench.usage import Sampler
+from gateway.bench.usage import Sampler, wait_until_idle
 from gateway.bench.words import read_words, shipped
-from gateway.client.wire import stream_url
 from gateway.errors import GatewayError
 
 SESSIONS_A_PROCESS = 250
@@ -55,6 +59,11 @@ class Wish:
     json: Path | None
     html: Path | None
     api_key: str | None = field(default=None, repr=False)
+    protocols: tuple[str, ...] = ("native",)
+    language: str | None = None
+    compare: tuple[str, ...] = ()
+    steps: tuple[int, ...] = ()
+    slo: tuple[str, ...] = ()
 
     @property
     def fixed_chunk_ms(self) -> int | None:
@@ -65,8 +74,12 @@ class Wish:
 class Bench:
     """Runs against one server."""
 
-    def __init__(self, wish: Wish, server: Server, tracks: Sequence[Track]) -> None:
+    def __init__(
+        self, wish: Wish, server: Server, tracks: Sequence[Track],
+        protocols: tuple[str, ...] | None = None,
+    ) -> None:  # fmt: skip
         self._wish, self._server, self._tracks = wish, server, tuple(tracks)
+        self._protocols = protocols or wish.protocols
 
     def run(self, sessions: int) -> Run:
         """Plays one load to its end and measures it.
@@ -99,10 +112,11 @@ class Bench:
 
     def _load(self, sessions: int) -> Load:
         wish = self._wish
-        query = {"chunk_ms": wish.chunk_ms, "endpoint_ms": wish.endpoint_ms,
-                 "sample_rate": SAMPLE_RATE}  # fmt: skip
         return Load(
-            url=stream_url(self._server.url, "json", dict(query)),
+            url=self._server.url,
+            options={"chunk_ms": wish.chunk_ms, "endpoint_ms": str(wish.endpoint_ms)},
+            protocols=self._protocols,
+            language=wish.language,
             tracks=self._tracks,
             sessions=sessions,
             stagger_s=self._stagger_s,
@@ -137,6 +151,8 @@ def carry_out(wish: Wish, console: Console) -> int:
     """All of it; the exit code: 1 if it could not be done, 3 if a run is void."""
     try:
         tracks = _tracks(wish)
+        if wish.compare:
+            return _compare(wish, tracks, console)
         with _server(wish) as server:
             bench = Bench(wish, server, tracks)
             if wish.find_capacity:
@@ -153,14 +169,39 @@ def carry_out(wish: Wish, console: Console) -> int:
     return 1
 
 
+def _compare(wish: Wish, tracks: Sequence[Track], console: Console) -> int:
+    """All servers with so many sessions, then with the next number: noise hits all alike."""
+    rivals = [read_rival(each) for each in wish.compare]
+    rows: list[Row] = []
+    for sessions in wish.steps or (wish.sessions,):
+        for rival in rivals:
+            console.print(f"{sessions} sessions on {rival.name} …", markup=False)
+            bench = Bench(wish, rival.server, tracks, (rival.protocol,))
+            if not wait_until_idle([each.server.pid for each in rivals]):
+                console.print("A server is still busy with what was before: this run is beside it.")
+            try:
+                run = bench.run(sessions)
+            except LoadError as error:
+                rows.append(Row(rival.name, sessions, None, str(error)))
+            else:
+                rows.append(Row(rival.name, sessions, report(run), ""))
+    print_comparison(console, rows)
+    if wish.json is not None:
+        wish.json.write_text(json.dumps({"rows": [row._asdict() for row in rows]}, indent=2) + "\n")
+    if wish.html is not None:
+        wish.html.write_text(comparison_page(rows))
+    return 0
+
+
 def _find_capacity(wish: Wish, bench: Bench, console: Console) -> int:
     tried: list[tuple[Probe, Run]] = []
+    slo = [read_objective(each) for each in wish.slo]
 
     def probe(sessions: int) -> Probe:
         for _ in range(wish.tries):
             run = bench.run(sessions)
             result = report(run)
-            reasons = shortfalls(result, wish.limit_ms, wish.fixed_chunk_ms, wish.max_stretch)
+            reasons = shortfalls(result, wish.limit_ms, wish.fixed_chunk_ms, wish.max_stretch, slo)
             tried.append((Probe(sessions, reasons, result), run))
             console.print(f"{sessions} sessions: {'; '.join(reasons) or 'fits'}", markup=False)
             if not reasons:
@@ -178,7 +219,7 @@ def _find_capacity(wish: Wish, bench: Bench, console: Console) -> int:
     print_probes(console, rows)
     console.print(f"[bold]capacity: {most} sessions[/bold]")
     found = {"sessions": most, "limit_ms": wish.limit_ms, "max_stretch": wish.max_stretch,
-             "tried_up_to": wish.max_sessions}  # fmt: skip
+             "slo": list(wish.slo), "tried_up_to": wish.max_sessions}  # fmt: skip
     _write(wish, run, best.report | {"capacity": found}, rows)
     return 0
 

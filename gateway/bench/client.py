@@ -6,15 +6,16 @@ import time
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.protocol import State
 from websockets.uri import parse_uri
 
-Event = dict[str, Any]
+from gateway.bench.protocol import Event, Message, Native
 
 UNINTERESTING = ("pong", "confirmed")
 MAX_MESSAGE_BYTES = 1 << 20
@@ -41,6 +42,8 @@ class SessionLog:
     missing: int = 0
     """Messages that the server numbered and that never came."""
     close_code: int | None = None
+    positions: bool = True
+    """Whether messages tell exactly up to which audio they go; see `protocols`."""
     failure: str = ""
     """Why the session came to a bad end."""
 
@@ -57,14 +60,16 @@ class SessionLog:
             self.events.append((now, event))
 
 
-def audio_frames(frames: Sequence[bytes]) -> list[bytes]:
-    """Binary messages as they go over the wire. Masked once: the mask protects careless proxies
+def audio_frames(frames: Sequence[bytes], protocol: Native | None = None) -> list[bytes]:
+    """Audio's messages as they go over the wire. Masked once: the mask protects careless proxies
     from chosen bytes (RFC 6455, 10.3), and none of these bytes are chosen."""
-    return [Frame(Opcode.BINARY, each).serialize(mask=True) for each in frames]
+    return [_wire(each) for each in map((protocol or Native()).frame, frames)]
 
 
-def _text_frame(message: Event) -> bytes:
-    return Frame(Opcode.TEXT, json.dumps(message).encode()).serialize(mask=True)
+def _wire(message: Message) -> bytes:
+    binary = isinstance(message, bytes)
+    data = message if isinstance(message, bytes) else message.encode()
+    return Frame(Opcode.BINARY if binary else Opcode.TEXT, data).serialize(mask=True)
 
 
 class Client(asyncio.Protocol):
@@ -72,7 +77,7 @@ class Client(asyncio.Protocol):
 
     def __init__(
         self, url: str, frames: Sequence[bytes], count: int, log: SessionLog,
-        api_key: str | None = None,
+        api_key: str | None = None, protocol: Native | None = None,
     ) -> None:  # fmt: skip
         """
         Args:
@@ -85,14 +90,18 @@ class Client(asyncio.Protocol):
         self._frames, self._count, self._api_key = frames, count, api_key
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
-        self._done = False
+        self._spoken = protocol or Native()
+        log.positions = self._spoken.positions
+        self._shown, self._shown_at = "", 0.0
+        """The last partial's text, and when there was new text."""
+        self._stopped = self._done = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asks for the session."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit
         request = self._protocol.connect()
-        if self._api_key:
-            request.headers["Authorization"] = f"Bearer {self._api_key}"
+        for name, value in self._spoken.headers(self._api_key).items():
+            request.headers[name] = value
         self._protocol.send_request(request)
         self._flush()
 
@@ -105,7 +114,8 @@ class Client(asyncio.Protocol):
             if isinstance(event, Response):
                 self._answered()
             elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
-                self._heard(now, json.loads(bytes(event.data)))
+                for each in self._spoken.take(json.loads(bytes(event.data))):
+                    self._heard(now, each)
 
     def _answered(self) -> None:
         error = self._protocol.handshake_exc
@@ -114,14 +124,31 @@ class Client(asyncio.Protocol):
             self._fail(f"refused with HTTP {error.response.status_code}: {body}")
         elif error is not None:
             self._fail(f"refused: {error}")
-        else:  # a session that says nothing for long is ended; ours may wait for all the others
-            self._transport.write(_text_frame({"type": "ping", "id": "bench"}))
+        else:
+            self._say(self._spoken.opening())
+            for each in self._spoken.connected():
+                self._heard(time.monotonic(), each)
+
+    def _say(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self._transport.write(_wire(message))
 
     def _heard(self, now: float, event: Event) -> None:
+        if event["type"] == "partial":
+            text = event["stable"] + event["unstable"]
+            if text == self._shown and not self._spoken.positions:
+                return  # such a server repeats itself many times a second
+            self._shown, self._shown_at = text, now
         self.log.take(now, event)
+        if event["type"] == "error" and not self.ready.done():
+            self._fail(f"refused: {event.get('message', event)}")
         if event["type"] == "ready" and not self.ready.done():
             self.ready.set_result(None)
-        self._done |= event["type"] == "done"
+        if event["type"] == "done" and not self._done:
+            self._done = True
+            if self._spoken.closes and self._protocol.state is State.OPEN:
+                self._protocol.send_close(1000)
+                self._flush()
 
     def eof_received(self) -> None:
         """The server has said all."""
@@ -133,6 +160,9 @@ class Client(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self.log.close_code = self._protocol.close_code
+        if self._stopped and not self._done:
+            for event in self._spoken.closed():
+                self._heard(time.monotonic(), event)
         if not self._done:
             self._fail(f"closed with {self._protocol.close_code} before it was done")
         if not self.over.done():
@@ -151,10 +181,19 @@ class Client(asyncio.Protocol):
             log.sent.append(time.monotonic())
             self._transport.write(frames[frame % len(frames)])
         if frame == count:
-            self._transport.write(_text_frame({"type": "stop"}))
+            self._stop()
         else:
             pause = max(0.0, log.due(frame) - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(pause, self._tick)
+
+    def _stop(self) -> None:
+        """Says the end, once the text has settled."""
+        wait = self._spoken.settle_s - (time.monotonic() - max(self._shown_at, self.log.sent[-1]))
+        if self._spoken.settle_s and wait > 0:
+            self._timer = asyncio.get_running_loop().call_later(wait, self._stop)
+        else:
+            self._stopped = True
+            self._say(self._spoken.stop())
 
     def give_up(self, reason: str) -> None:
         """Ends what does not end by itself."""

@@ -67,6 +67,29 @@ def bench(
         str | None,
         typer.Option(envvar="SCRIBEWIRE_API_KEY", help="Key for the server, if it asks for one."),
     ] = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="native|openai|deepgram|whisperlive|whisperlivekit",
+            help="What the server at --url speaks; given several times, sessions take turns.",
+            show_default="native",
+        ),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Of the recordings, said to the server.")
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=URL[,protocol=P][,pid=N]",
+            help="Server to compare; give it once for each. All are loaded alike, one after "
+            "another.",
+        ),
+    ] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option(metavar="N,N…", help="With --compare: sessions at a time, in turn."),
+    ] = None,
     server_pid: Annotated[
         int | None, typer.Option(help="With --url: process whose CPU and memory are measured.")
     ] = None,
@@ -80,6 +103,14 @@ def bench(
     limit_ms: Annotated[
         float, typer.Option(min=1, help="Allowed p95 from chunk to partial.")
     ] = 1000.0,
+    slo: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIGURE.PERCENTILE=MS",
+            help="What --find-capacity asks for, instead of --limit-ms and --max-stretch: for "
+            "example word_shown_ms.p95=1000; all that are given must hold.",
+        ),
+    ] = None,
     max_stretch: Annotated[
         float,
         typer.Option(
@@ -110,6 +141,9 @@ def bench(
     if workers > 1 and url is not None:
         raise typer.BadParameter("the server at --url has its own.", param_hint="--workers")
 
+    counts = _counts(steps)
+    _check(compare, url, find_capacity, steps)
+
     from rich.console import Console
 
     try:
@@ -125,6 +159,39 @@ def bench(
         url, sessions, tuple(audio or ("two_cities",)), duration_s, chunk_ms, endpoint_ms,
         frame_ms, processes, stagger_s, warm_up_s, tuple(reference or ()), tuple(words or ()),
         model, workers, server_pid, find_capacity, max_sessions, limit_ms, max_stretch,
-        tries, json, html, api_key,
+        tries, json, html, api_key, _protocols(protocol), language, tuple(compare or ()), counts,
+        tuple(slo or ()),
     )  # fmt: skip
     raise typer.Exit(carry_out(wish, Console(highlight=False)))
+
+
+def _counts(steps: str | None) -> tuple[int, ...]:
+    try:
+        counts = tuple(int(each) for each in steps.split(",")) if steps else ()
+    except ValueError:
+        counts = (0,)
+    if any(count < 1 for count in counts):
+        raise typer.BadParameter("must be numbers like 1,2,4.", param_hint="--steps")
+    return counts
+
+
+def _protocols(names: list[str] | None) -> tuple[str, ...]:
+    from gateway.bench.protocols import PROTOCOLS
+
+    for name in names or ():
+        if name not in PROTOCOLS:
+            raise typer.BadParameter(
+                f"{name!r} is none of {', '.join(PROTOCOLS)}.", param_hint="--protocol"
+            )
+    return tuple(names or ("native",))
+
+
+def _check(
+    compare: list[str] | None, url: str | None, find_capacity: bool, steps: str | None
+) -> None:
+    if compare and (url is not None or find_capacity):
+        raise typer.BadParameter(
+            "names its servers itself: leave out --url and --find-capacity.", param_hint="--compare"
+        )
+    if steps and not compare:
+        raise typer.BadParameter("needs --compare.", param_hint="--steps")

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gateway.bench.client import Event, SessionLog
+from gateway.bench.client import SessionLog
+from gateway.bench.protocol import Event
 
 DESCRIPTIONS = {
     "chunk_to_partial_ms": (
@@ -103,6 +104,9 @@ class Follower:
         """Measures all."""
         if not self.log.sent:
             return
+        self._follow_sending()
+        if not self.log.positions:
+            return  # what a message covers is not known: words alone have a latency
         for now, event in self.log.events:
             match event["type"]:
                 case "speech_started":
@@ -113,6 +117,8 @@ class Follower:
                     self._partial(now, event)
                 case "final":
                     self._final(now, event)
+
+    def _follow_sending(self) -> None:
         for frame, sent in enumerate(self.log.sent):
             late_ms = (sent - self.log.due(frame)) * 1000
             self.measures["send_late_ms"].append(Measure(sent, late_ms))

@@ -83,12 +83,15 @@ def _main(parent: Connection, load: Load, share: list[int]) -> None:
 
 
 async def _play_share(parent: Connection, load: Load, share: list[int]) -> None:
-    encoded = [audio_frames(track.frames(load.frame_ms)) for track in load.tracks]
+    turns = len(load.tracks) * len(load.protocols)
+    encoded = [
+        audio_frames(load.track(i).frames(load.frame_ms), load.protocol(i)) for i in range(turns)
+    ]
     gate = asyncio.Semaphore(CONNECT_AT_ONCE)
 
     async def opened(index: int) -> Client:
         async with gate, asyncio.timeout(CONNECT_WITHIN_S):
-            return await _open(load, index, encoded[index % len(encoded)])
+            return await _open(load, index, encoded[index % turns])
 
     clients = await asyncio.gather(*map(opened, share))
     parent.send([])
@@ -108,10 +111,12 @@ async def _play_share(parent: Connection, load: Load, share: list[int]) -> None:
 
 
 async def _open(load: Load, index: int, frames: list[bytes]) -> Client:
-    uri = parse_uri(load.url)
+    protocol = load.protocol(index)
+    url = protocol.address(load.url, load.options)
+    uri = parse_uri(url)
     log = SessionLog(index, load.frame_ms)
     _, client = await asyncio.get_running_loop().create_connection(
-        lambda: Client(load.url, frames, load.frames, log, load.api_key),
+        lambda: Client(url, frames, load.frames, log, load.api_key, protocol),
         uri.host,
         uri.port,
         ssl=ssl.create_default_context() if uri.secure else None,

@@ -1,10 +1,13 @@
 """What is to be played: recordings as frames, and who plays which of them when. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count, takewhile
 from pathlib import Path
 
 from engine.messages import SAMPLE_RATE
+from gateway.bench.protocol import Native
+from gateway.bench.protocols import PROTOCOLS
 from gateway.bench.words import TimedWord, normalised
 
 SAMPLE_BYTES = 2
@@ -62,7 +65,7 @@ class Load:
     """One run: so many sessions, each at the pace of speech."""
 
     url: str
-    """With the session's options as its query."""
+    """Of the server."""
     tracks: tuple[Track, ...]
     """Session ``i`` plays track ``i`` modulo their number."""
     sessions: int
@@ -75,6 +78,16 @@ class Load:
     """How long finals may take after the last session has stopped."""
     api_key: str | None = field(default=None, repr=False)
     """For a server that asks for one."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Of sessions in our own protocol."""
+    protocols: tuple[str, ...] = ("native",)
+    """Names of `protocols.PROTOCOLS`; sessions take them in turns, each for every track."""
+    language: str | None = None
+
+    def protocol(self, session: int) -> Native:
+        """What a session speaks; a new one each time."""
+        turn = session // len(self.tracks) % len(self.protocols)
+        return PROTOCOLS[self.protocols[turn]](self.language)
 
     def track(self, session: int) -> Track:
         """What a session plays."""

@@ -118,6 +118,8 @@ def _counts(run: Run) -> dict[str, Any]:
     late = run.measures["chunk_to_partial_ms"]
     return {
         "sessions": len(run.logs),
+        # Their protocol tells no position in the audio: only words have a latency.
+        "sessions_without_positions": sum(not log.positions for log in run.logs),
         "sessions_failed": sum(bool(log.failure) for log in run.logs),
         "failures": sorted({log.failure for log in run.logs if log.failure}),
         "close_codes": dict(Counter(str(log.close_code) for log in run.logs)),

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from rapidfuzz.distance import Levenshtein
 
-from gateway.bench.client import Event, SessionLog
+from gateway.bench.client import SessionLog
 from gateway.bench.figures import Measure, Timeline
+from gateway.bench.protocol import Event
 from gateway.bench.words import TimedWord, normalised
 
 
@@ -25,6 +26,8 @@ class WordWatch:
     """
 
     words: Sequence[TimedWord]
+    positions: bool = True
+    """Whether messages tell up to which audio they go."""
     shown: dict[int, float] = field(default_factory=dict)
     """Index of a word to when it was first shown, by `time.monotonic`."""
     stable: dict[int, float] = field(default_factory=dict)
@@ -40,7 +43,10 @@ class WordWatch:
         hypothesis = normalised(text).split()
         settled = len(hypothesis) if final else len(normalised(event["stable"]).split())
         first = bisect_left(self._middles, event["start_ms"])
-        for at, word in aligned(self._begun(first, event["end_ms"]), hypothesis):
+        begun = self._begun(first, event["end_ms"])
+        if not self.positions:
+            begun = begun[: nearest_prefix(begun, hypothesis)]
+        for at, word in aligned(begun, hypothesis):
             self.shown.setdefault(first + at, now)
             if word < settled:
                 self.stable.setdefault(first + at, now)
@@ -64,6 +70,15 @@ def aligned(reference: Sequence[str], hypothesis: Sequence[str]) -> list[tuple[i
     ]
 
 
+def nearest_prefix(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
+    """The length of the reference's beginning that the hypothesis is nearest to, the shortest of
+    several: of audio that may not have been transcribed yet, no word is taken for shown."""
+    return min(
+        range(len(reference) + 1),
+        key=lambda size: (Levenshtein.distance(reference[:size], hypothesis), size),
+    )
+
+
 @dataclass(slots=True)
 class WordLatencies:
     """Of one session."""
@@ -79,9 +94,12 @@ def word_latencies(
     log: SessionLog, words: Sequence[TimedWord], since: float = 0.0
 ) -> WordLatencies:
     """How long after its end each word was shown; words spoken before ``since`` are left out."""
-    watch, clock, found = WordWatch(words), Timeline(log), WordLatencies()
+    clock, found = Timeline(log), WordLatencies()
+    watch = WordWatch(words, log.positions)
     for now, event in log.events:
         if event["type"] in ("partial", "final"):
+            if not log.positions:
+                event = event | {"end_ms": (now - log.began) * 1000}
             watch.take(now, event)
     for i, word in enumerate(words):
         spoken = clock.spoken(word.end_ms)

@@ -4,12 +4,13 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import psutil  # type: ignore[import-untyped]
 
 EVERY_S = 0.5
+IDLE_CORES = 0.2
 GATEWAY = "gateway.worker_process"
 """Module that a process of ``--workers`` runs."""
 
@@ -142,6 +143,19 @@ def mean_usage(samples: list[Usage], since: float, until: float) -> Usages | Non
         gateway_peak_mb=round(max(usage.gateway_mb for usage in kept), 1),
         model_peak_mb=round(max(usage.model_mb for usage in kept), 1),
     )
+
+
+def wait_until_idle(pids: Sequence[int | None], within_s: float = 60.0) -> bool:
+    """Waits until servers do next to nothing; whether they came to that. One that fell behind goes
+    on long after its sessions were given up, and would do so in the next one's time."""
+    meter, since = _Meter(), time.monotonic()
+    processes = [each for pid in pids for part in _family(pid) for each in part]
+    meter.read(processes)
+    while time.monotonic() - since < within_s:
+        time.sleep(EVERY_S)
+        if meter.read(processes)[0] < IDLE_CORES * EVERY_S:
+            return True
+    return False
 
 
 def _family(pid: int | None) -> tuple[list[psutil.Process], list[psutil.Process]]:

@@ -52,6 +52,39 @@ def _check_page(html: str) -> None:
     assert all(name in html for name in DESCRIPTIONS)
 
 
+def test_protocols_take_turns_on_one_server(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+
+    code, out = bench(
+        "--url", server.ws, "--sessions", "2", "--audio", "beckett", "--duration-s", "8",
+        "--protocol", "openai", "--protocol", "deepgram", "--json", str(file),
+    )  # fmt: skip
+
+    assert code in (0, 3), out
+    report = json.loads(file.read_text())
+    assert report["counts"]["sessions_failed"] == 0, report["counts"]["failures"]
+    assert report["counts"]["sessions_without_positions"] == 1
+    assert report["word_shown_ms"]["count"] >= report["words"]["spoken"] * 0.7
+    assert report["wer"] < 0.3
+
+
+def test_two_servers_are_compared_in_one_run(server: Server, tmp_path: Path) -> None:
+    file, html = tmp_path / "report.json", tmp_path / "report.html"
+
+    code, out = bench(
+        "--compare", f"ours={server.ws}", "--compare", "gone=ws://127.0.0.1:9,protocol=whisperlive",
+        "--audio", "beckett", "--duration-s", "4", "--chunk-ms", "500", "--steps", "1",
+        "--json", str(file), "--html", str(html),
+    )  # fmt: skip
+
+    assert code == 0, out
+    ours, gone = json.loads(file.read_text())["rows"]
+    assert (ours["name"], ours["sessions"]) == ("ours", 1)
+    assert ours["report"]["word_shown_ms"]["count"] > 0
+    assert "could not be opened" in gone["error"]
+    assert "Word latency p95" in html.read_text()
+
+
 def test_a_search_reports_every_probe(server: Server, tmp_path: Path) -> None:
     file, html = tmp_path / "report.json", tmp_path / "report.html"
 
@@ -124,7 +157,15 @@ def test_wrong_files_are_sentences(arguments: tuple[str, ...], complaint: str) -
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--chunk-ms", "soon"), ("--server-pid", "1"), ("--url", "ws://x", "--model", "m")],
+    [
+        ("--chunk-ms", "soon"),
+        ("--server-pid", "1"),
+        ("--url", "ws://x", "--model", "m"),
+        ("--protocol", "smoke"),
+        ("--steps", "1,2"),
+        ("--compare", "a=ws://x", "--steps", "none"),
+        ("--compare", "a=ws://x", "--url", "ws://y"),
+    ],
 )
 def test_wrong_options_exit_with_2(arguments: tuple[str, ...]) -> None:
     assert bench(*arguments)[0] == 2

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.bench.capacity import Probe, capacity, search, shortfalls
+from gateway.bench.capacity import Probe, capacity, read_objective, search, shortfalls
 
 
 def searched(fits: int, *, start: int = 1, most: int = 256) -> tuple[list[int], int]:
@@ -69,3 +69,19 @@ def test_a_run_within_all_limits_has_no_shortfall() -> None:
 )
 def test_every_shortfall_is_said(changes: dict[str, Any], reason: str) -> None:
     assert shortfalls(result(**changes), 1000, 2000, 1) == (reason,)
+
+
+def test_other_objectives_take_the_place_of_the_usual_two() -> None:
+    slo = [read_objective("word_shown_ms.p95=1000")]
+    slow = result(chunk_to_partial_ms=None, word_shown_ms=1200.0)
+
+    assert shortfalls(slow, 1000, 2000, 1, slo) == ("word_shown_ms p95 1200 > 1000",)
+    assert shortfalls(result(word_shown_ms=900.0), 1, 2000, 1, slo) == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["p95_ms=1", "word_shown_ms=1", "final_ms.p42=1", "final_ms.p95=x"]
+)
+def test_an_objective_of_nothing_is_a_sentence(text: str) -> None:
+    with pytest.raises(ValueError, match=r"--slo takes FIGURE\.PERCENTILE=MS"):
+        read_objective(text)

@@ -2,7 +2,13 @@
 
 import pytest
 
-from gateway.bench.spoken import aligned, transcript, word_error_rate, word_latencies
+from gateway.bench.spoken import (
+    aligned,
+    nearest_prefix,
+    transcript,
+    word_error_rate,
+    word_latencies,
+)
 from gateway.bench.words import TimedWord
 from tests.gateway.bench.logs import BEGAN, final, log_of, partial
 
@@ -81,3 +87,24 @@ def test_a_transcript_is_its_finals() -> None:
 
     assert transcript(log) == "It. Is."
     assert word_error_rate([("It is", transcript(log))]) == pytest.approx(0)
+
+
+def test_without_positions_a_text_ends_at_the_first_words_that_fit_it() -> None:
+    spoken = ["it", "was", "the", "best", "of", "times", "it", "was", "the", "worst", "of", "times"]
+
+    assert nearest_prefix(spoken, ["it", "was", "the"]) == 3
+    assert nearest_prefix(spoken, ["it", "was", "the", "rest", "of", "times", "it"]) == 7
+    assert nearest_prefix(spoken, []) == 0
+
+
+def test_words_are_timed_without_positions_too() -> None:
+    log = log_of(
+        (1.0, partial(0, "", "It was", start_ms=0)),
+        (3.0, final(0, "It was the best of times.", start_ms=0)),
+    )
+    log.positions = False
+
+    found = word_latencies(log, WORDS)
+
+    assert sorted(round(each.ms) for each in found.shown) == [200, 400, 1000, 1500, 1600, 2100]
+    assert found.missed == 0

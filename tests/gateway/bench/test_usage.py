@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from gateway.bench.usage import Sampler, Usage, mean_usage
+from gateway.bench.usage import Sampler, Usage, mean_usage, wait_until_idle
 
 
 def test_a_busy_process_is_seen_and_a_child_of_it_is_the_model() -> None:
@@ -61,3 +61,12 @@ def test_only_samples_of_the_time_count() -> None:
     assert usage is not None
     assert (usage.gateway_cores, usage.gateway_peak_mb) == (2.0, 30.0)
     assert mean_usage(samples, 10, 11) is None
+
+
+def test_it_is_waited_until_a_server_is_idle_or_the_time_is_out() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        busy = wait_until_idle([process.pid], within_s=2.2)
+        process.kill()
+
+    assert not busy
+    assert wait_until_idle([process.pid, None], within_s=2.2)
