@@ -61,8 +61,6 @@ async def test_english_digits_are_heard(server: Server, offline: Offline, query:
     assert [f["text"] for f in dialogue.of("final")] == [f.text for f in offline.finals(audio)]
     assert jiwer.wer(" ".join(ENGLISH), dialogue.text.strip()) <= 0.1
     assert {final["language"] for final in dialogue.of("final")} == {"en"}
-    if "auto" not in query:  # there a busy machine goes to finals first
-        assert dialogue.of("partial")
 
 
 async def test_mandarin_is_written_without_spaces_between_segments(
