@@ -89,7 +89,11 @@ async def test_what_a_few_bytes_hold_is_not_decoded_before_it_is_wanted() -> Non
     await _until_threads(before)
 
 
-@pytest.mark.parametrize("given", [b"", b"OggS", recorded(BECKETT[:16_000], "webm")[:900]])
+@pytest.mark.parametrize(
+    "given",
+    [b"", b"OggS", recorded(BECKETT[:16_000], "webm")[:900]],
+    ids=["nothing", "a signature", "a head"],
+)
 async def test_a_recording_that_is_left_leaves_no_thread(given: bytes) -> None:
     before = containers()
     async with decoding() as decoder:
@@ -110,7 +114,11 @@ async def _until_threads(count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("data", [b"garbage" * 10, b"\x1a\x45\xdf\xa3" + b"9" * 200_000])
+@pytest.mark.parametrize(
+    "data",
+    [b"garbage" * 10, b"\x1a\x45\xdf\xa3" + b"9" * 200_000],
+    ids=["garbage", "garbage behind a signature"],
+)
 async def test_what_is_no_recording_is_refused(data: bytes) -> None:
     async with decoding() as decoder:
         with pytest.raises(InvalidAudio, match="not audio"):
