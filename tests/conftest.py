@@ -24,7 +24,7 @@ pytest_plugins = ["tests.ray_cluster"]
 LONGEST = ("tests/test_memory.py", "tests/page", "tests/test_soak.py", "tests/engine/cluster")
 """Begun first, so that nothing is left to wait for when all else is over."""
 
-settings.register_profile("tests", deadline=None)  # timing belongs in benchmarks
+settings.register_profile("tests", deadline=None, max_examples=50)  # timing belongs in benchmarks
 settings.load_profile("tests")
 
 START_WITHIN_S = 60

@@ -6,8 +6,9 @@ from tests.memory_of_a_long_session import check, measure
 
 
 @pytest.mark.timeout(900)
-async def test_two_hours_of_speech_need_the_memory_of_ten_minutes() -> None:
-    figures = await measure(hours=2.0, model="moonshine-tiny-en")
+async def test_an_hour_of_speech_needs_the_memory_of_ten_minutes() -> None:
+    """`make long-session` is of two hours."""
+    figures = await measure(hours=1.0, model="moonshine-tiny-en")
 
     check(figures)
-    assert figures["finals"] > 800
+    assert figures["finals"] > 400

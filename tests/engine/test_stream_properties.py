@@ -209,7 +209,7 @@ def anything(seed: int) -> Callable[[Due, Step], StepResult]:
     return answer
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(parts, options, marks, delays, st.integers(0, 2**32))
 def test_stable_is_stable_whatever_the_model_says(
     parts: list[str | int],

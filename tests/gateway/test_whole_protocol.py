@@ -240,7 +240,7 @@ class WholeProtocol(RuleBasedStateMachine):
 
 
 WholeProtocol.TestCase.settings = settings(
-    max_examples=150,
+    max_examples=75,
     stateful_step_count=20,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking takes minutes
 )

@@ -30,6 +30,15 @@ STEADY = "tests.engine.cluster.doubles:SteadyModel"
 TELLING = "tests.engine.models.doubles:TellingModel"
 BUSY = "tests.engine.cluster.doubles:BusyModel"
 MORTAL = "tests.engine.cluster.doubles:MortalModel"
+LINGER_S = 5.0
+"""Longer than a busy machine keeps a gateway from asking: a pool that nobody asks ends."""
+
+
+@pytest.fixture(autouse=True)
+async def nobody_is_left(cluster: Cluster) -> AsyncIterator[None]:
+    """Each test has the cluster to itself."""
+    yield
+    await until(lambda: not cluster.pools)
 
 
 @asynccontextmanager
@@ -37,7 +46,7 @@ async def joined(
     model: str, least: int = 1, most: int | None = None, address: str = "ray"
 ) -> AsyncIterator[RayRunner]:
     """A runner with ``least`` copies that are ready; they end with it."""
-    runner = RayRunner(address, Plan(model, least=least, most=most or least, linger_s=2.0))
+    runner = RayRunner(address, Plan(model, least=least, most=most or least, linger_s=LINGER_S))
     await runner.start()
     try:
         await until(lambda: runner.copies == least)
@@ -145,7 +154,7 @@ def check(recorders: list[Recorder]) -> None:
 
 
 async def test_no_session_notices_copies_that_are_killed_under_load(cluster: Cluster) -> None:
-    runner = RayRunner("ray", Plan(STEADY, least=2, most=2, linger_s=2.0))
+    runner = RayRunner("ray", Plan(STEADY, least=2, most=2, linger_s=LINGER_S))
     async with speaking(runner, 12) as recorders:
         for _ in range(3):
             await asyncio.sleep(0.7)
@@ -157,7 +166,7 @@ async def test_no_session_notices_copies_that_are_killed_under_load(cluster: Clu
 
 
 async def test_no_session_notices_that_copies_come_and_go(cluster: Cluster) -> None:
-    runner = RayRunner("ray", Plan(STEADY, least=1, most=3, linger_s=2.0))
+    runner = RayRunner("ray", Plan(STEADY, least=1, most=3, linger_s=LINGER_S))
     seen = set()
     async with speaking(runner, 12) as recorders:
         for copies in (3, 1):
@@ -241,6 +250,6 @@ async def test_a_server_for_rays_client_that_dies_as_it_is_forked_stops_nothing(
 async def test_what_cannot_be_had_is_said(
     cluster: Cluster, address: str, model: str, why: str
 ) -> None:
-    runner = RayRunner(address.format(closed=free_port()), Plan(model, linger_s=2.0))
+    runner = RayRunner(address.format(closed=free_port()), Plan(model, linger_s=LINGER_S))
     with pytest.raises(ModelUnavailableError, match=why):
         await runner.start()

@@ -246,7 +246,7 @@ scenes = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     scenes,
     st.lists(st.integers(100, 4000), max_size=4),
@@ -305,7 +305,7 @@ messages = st.fixed_dictionaries(
 frames = st.binary(max_size=4000) | st.text(max_size=30) | messages.map(json.dumps)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(frames, max_size=12))
 def test_whatever_comes_there_is_an_answer_or_a_clear_error(sent: list[str | bytes]) -> None:
     it = codec()

@@ -466,7 +466,7 @@ TURNS = {"commit": COMMIT, "clear": CLEAR, "turns": update(turn_detection={"type
          "no turns": TURNS_BY_CLIENT}  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(
     scenes, deeds, st.lists(st.integers(0, 40), min_size=1, max_size=4),
     st.lists(st.booleans(), min_size=1, max_size=4), st.booleans(),
@@ -546,7 +546,7 @@ events = st.fixed_dictionaries(
 frames = st.binary(max_size=4000) | st.text(max_size=30) | events.map(json.dumps)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(frames, max_size=12))
 def test_whatever_comes_there_is_an_answer_or_a_clear_error(sent: list[str | bytes]) -> None:
     codec = OpenAiRealtimeCodec(host())
