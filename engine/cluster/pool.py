@@ -96,7 +96,9 @@ class Pool:
 
     async def members(self) -> dict[str, Any]:
         """For gateways, often: ``members``, of those that can take work ``(number, actor, info,
-        segments, draining)``, and ``unavailable``, why the last that was started cannot run."""
+        segments, draining)``; ``starting``, numbers of those that have not said yet that they can,
+        as at the beginning of a pool's new life; ``unavailable``, why the last that was started
+        cannot run."""
         self._seen = time.monotonic()
         if self._watching is None or self._watching.done():
             for number, actor in self._running.items():
@@ -108,6 +110,7 @@ class Pool:
                 (m.number, m.actor, m.info, m.segments, m.draining_since is not None)
                 for m in self._loaded
             ],
+            "starting": [m.number for m in self._members.values() if m.info is None],
             "unavailable": self._unavailable,
         }
 

