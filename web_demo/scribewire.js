@@ -54,6 +54,8 @@ export class ScribewireSession extends EventTarget {
   #opened = false;
   #attempt = 0;
   #lastSegment = 0;
+  /** Where the last `final` ends. */
+  #saidMs = 0;
   #lastSeq = 0;
   /** Of the last `confirmed`. */
   #confirmed = { samples: 0, checkpoint: "" };
@@ -257,7 +259,7 @@ export class ScribewireSession extends EventTarget {
     if (typeof message.seq === "number") this.#lastSeq = message.seq;
     if (message.type !== "pong") this.#progressAt = performance.now();
     if (message.type === "ready") this.#onReady(message);
-    else if (message.type === "final") this.#lastSegment = message.segment;
+    else if (message.type === "final") [this.#lastSegment, this.#saidMs] = [message.segment, message.end_ms];
     else if (message.type === "confirmed") this.#confirm(message);
     else if (message.type === "error") this.#error = message;
     else if (message.type === "done") this.#done = message;
@@ -283,6 +285,14 @@ export class ScribewireSession extends EventTarget {
     const lost = Object.entries(this.#changed).filter(([name, value]) => this.options[name] !== value);
     if (lost.length > 0) this.configure(Object.fromEntries(lost));
     this.#dispatch("reconnected", { resent_ms: this.#ms(this.#audio.end - this.#audio.sent) });
+    if (!ready.resumed) this.#tellGap();
+  }
+
+  /** Without a checkpoint the server cannot know how much was said before the audio that is left. */
+  #tellGap() {
+    const [from_ms, to_ms] = [this.#saidMs, this.#ms(this.#audio.from)];
+    if (this.#confirmed.checkpoint || this.#lastSegment === 0 || to_ms <= from_ms) return;
+    this.#dispatch("warning", { type: "warning", code: "audio_gap", message: "", from_ms, to_ms, local: true });
   }
 
   /** @param {{ samples: number, finalizes: number, checkpoint: string }} confirmed */

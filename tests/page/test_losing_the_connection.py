@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from itertools import pairwise
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, Route, WebSocketRoute, expect
 
 from gateway.settings import Settings
 from tests.conftest import QUICK_MODEL, Server, serving
@@ -26,6 +26,19 @@ async def uncut(server: Server, open_page: OpenPage, name: str) -> list[tuple[st
     await drop(page, speech(name))
     await expect(page.locator("#state")).to_have_text("Done")
     return await cues(page)
+
+
+def unconfirmed_until_it_is_back(page: WebSocketRoute) -> None:
+    """The first connection carries everything but what confirms audio."""
+    gateway = page.connect_to_server()
+    if "resume=" in page.url:
+        return
+
+    def pass_on(message: str | bytes) -> None:
+        if '"type":"confirmed"' not in str(message).replace(" ", ""):
+            page.send(message)
+
+    gateway.on_message(pass_on)
 
 
 async def times(page: Page) -> list[str]:
@@ -81,7 +94,12 @@ async def test_what_is_said_meanwhile_is_not_lost(server: Server, open_page: Ope
         await expect(page.locator("#partial")).to_be_hidden()
 
 
-async def test_audio_that_had_to_be_dropped_is_told(server: Server, open_page: OpenPage) -> None:
+@pytest.mark.parametrize("confirmed", [True, False])
+async def test_audio_that_had_to_be_dropped_is_told(
+    server: Server, open_page: OpenPage, confirmed: bool
+) -> None:
+    """Also if the cut came between a final and what confirms its audio."""
+
     async def forget_sooner(route: Route) -> None:
         reply = await route.fetch()
         source = (await reply.text()).replace("KEEP_MS = 300_000", "KEEP_MS = 1_000")
@@ -90,6 +108,8 @@ async def test_audio_that_had_to_be_dropped_is_told(server: Server, open_page: O
     async with CuttableProxy(port_of(server)) as proxy:
         page = await open_page(proxy.http, speaks="beckett.wav", forgive=CUT)
         await page.route("**/static/scribewire.js", forget_sooner)
+        if not confirmed:
+            await page.route_web_socket("**/v1/stream?**", unconfirmed_until_it_is_back)
         await page.reload()
         await start(page)
         await expect(finals(page)).to_have_count(1)
