@@ -72,7 +72,8 @@ class Pool:
         self, plan: Plan, start: Callable[[Plan, int], Any], stop: Callable[[Any], None],
         leave: Callable[[], None], running: dict[int, Any],
     ) -> None:  # fmt: skip
-        """
+        """In a running event loop.
+
         Args:
             start: a new copy's actor, given its number.
             stop: ends one.
@@ -91,8 +92,10 @@ class Pool:
         """When the next may start, after one that could not."""
         self._busy_since: float | None = None
         self._idle_since: float | None = None
-        self._running = running
-        self._watching: asyncio.Task[None] | None = None
+        for number, actor in running.items():
+            self._add(Member(number, actor))
+        # At once: a pool that Ray restarted may never be asked again, and still has to end.
+        self._watching = asyncio.create_task(self._watch())
 
     async def members(self) -> dict[str, Any]:
         """For gateways, often: ``members``, of those that can take work ``(number, actor, info,
@@ -100,11 +103,6 @@ class Pool:
         as at the beginning of a pool's new life; ``unavailable``, why the last that was started
         cannot run."""
         self._seen = time.monotonic()
-        if self._watching is None or self._watching.done():
-            for number, actor in self._running.items():
-                self._add(Member(number, actor))
-            self._running = {}
-            self._watching = asyncio.create_task(self._watch())
         return {
             "members": [
                 (m.number, m.actor, m.info, m.segments, m.draining_since is not None)
@@ -131,7 +129,11 @@ class Pool:
     async def _watch(self) -> None:
         looked = time.monotonic()
         while time.monotonic() - self._seen < self._plan.linger_s:
-            self._replenish()
+            try:
+                self._replenish()
+            except Exception as error:  # Ray's, as a dying copy still has the name
+                self._unavailable = f"no copy of the model could be started: {error}"
+                self._start_at = time.monotonic() + RETRY_AFTER_S
             await asyncio.sleep(WATCH_EVERY_S)
             await asyncio.gather(*(self._look_at(m) for m in self._loaded))
             now = time.monotonic()

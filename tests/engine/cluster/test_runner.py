@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
@@ -36,12 +36,9 @@ LINGER_S = 5.0
 
 @pytest.fixture(autouse=True)
 async def nobody_is_left(cluster: Cluster) -> AsyncIterator[None]:
-    """Gives a test's pool the time to end, so that the next has the cluster to itself."""
+    """A pool ends after its last gateway, and its copies with it: the next test has the cluster."""
     yield
-    with suppress(TimeoutError):
-        async with asyncio.timeout(2 * LINGER_S):
-            while cluster.pools:
-                await asyncio.sleep(0.1)
+    await until(lambda: not cluster.pools and not cluster.copies)
 
 
 @asynccontextmanager
@@ -207,6 +204,15 @@ async def test_the_pools_own_death_ends_no_copy(cluster: Cluster) -> None:
 
         assert {process.pid for process in cluster.copies} == before
         assert (runner.copies, runner.restarts) == (2, 0)
+
+
+async def test_a_pool_that_died_with_no_gateway_left_still_ends(cluster: Cluster) -> None:
+    async with joined(STEADY):
+        [first] = cluster.pools
+    first.kill()
+    await until(lambda: bool(cluster.pools) and first not in cluster.pools)  # Ray starts it again
+
+    await until(lambda: not cluster.pools and not cluster.copies)
 
 
 async def test_through_rays_client(cluster: Cluster) -> None:
