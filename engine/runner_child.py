@@ -5,7 +5,6 @@ The main thread reads and answers pings at once; the model runs in threads of it
 has lanes.
 """
 
-import ctypes
 import json
 import os
 import queue
@@ -18,6 +17,7 @@ from collections import defaultdict
 from dataclasses import asdict
 from typing import Any, cast
 
+from engine.memory import TRIM_EVERY_S, FreeMemory, freeze_what_stays
 from engine.messages import (
     HeldAudio,
     Progress,
@@ -32,26 +32,6 @@ from engine.messages import (
 from engine.models.base import ModelOptions, ModelUnavailableError, SpeechModel, TellingModel
 from engine.models.catalog import load_model
 from engine.pipe import LENGTH_BYTES
-
-TRIM_EVERY_S = 5.0
-
-
-class FreeMemory:
-    """Gives freed memory back to the system now and then.
-
-    Each segment has another length, so blocks of every size come and go in the heaps of several
-    threads; glibc keeps what it cannot join, a few per cent more every hour.
-    """
-
-    def __init__(self) -> None:
-        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
-        self._next = 0.0
-
-    def give_back(self) -> None:
-        """Takes milliseconds, at most every `TRIM_EVERY_S`; safe from several threads."""
-        if self._trim is not None and time.monotonic() >= self._next:
-            self._next = time.monotonic() + TRIM_EVERY_S
-            self._trim(0)
 
 
 class Wire:
@@ -98,6 +78,7 @@ class Worker:
         try:
             self._model = load_model(self._wanted, self._options)
             self._model.warm_up()
+            freeze_what_stays()
         except ModelUnavailableError as error:
             self._wire.send({"unavailable": str(error)})
             return

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from engine.cluster.host import ModelHost
+from engine.memory import TRIM_EVERY_S, FreeMemory, freeze_what_stays
 from engine.pipe import READ_AHEAD_BYTES, Pipe
-from engine.runner_child import TRIM_EVERY_S, FreeMemory
 
 GONE = (OSError, asyncio.IncompleteReadError)
 """What is raised when the other end is gone."""
@@ -42,6 +42,7 @@ class SharedChild:
             os._exit(0)  # the supervisor died meanwhile, and nothing stops a model that loads
         self._host = loading.result()
         self._hello = await self._host.hello()
+        freeze_what_stays()
         self._supervisor.send(self._hello)
         trimming = asyncio.create_task(self._trim())
         server = await asyncio.start_unix_server(

@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 import uvloop
 
+from engine.memory import freeze_what_stays
 from engine.messages import samples_to_ms
 from engine.runner import Runner
 from gateway.access import Guard
@@ -204,6 +205,7 @@ async def start(
 async def _serve(settings: Settings) -> None:
     async with _running(settings) as (server, bound):
         serving = await start(server, bound, settings)
+        freeze_what_stays()
         say_ready(settings, bound)
         await serving
 

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from engine.memory import freeze_what_stays
 from engine.pipe import Pipe
 from engine.shared_runner import SharedRunner
 from gateway.log import configure_logging
@@ -43,6 +44,7 @@ async def work(supervisor: Pipe, bound: socket.socket) -> None:
         async with assembled(settings, metrics, guard, runner, drain_all) as server:
             server.owns_process = False
             serving = await start(server, bound, settings)
+            freeze_what_stays()
             supervisor.send({"ready": 0})
             helpers = [asyncio.create_task(_obey(supervisor, server), name="supervisor"),
                        asyncio.create_task(_look(server), name="look")]  # fmt: skip

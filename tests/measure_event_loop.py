@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import uvloop
 
+from engine.memory import freeze_what_stays
+from gateway.log import configure_logging
 from gateway.server import run_in_background
 from gateway.settings import Settings
 
@@ -31,12 +33,14 @@ async def watch(late_ms: list[float]) -> None:
 async def measure(sessions: int, seconds: float) -> None:
     """Prints percentiles of how late the loop was."""
     settings = Settings(port=0, model=INSTANT, log_level="error")
+    configure_logging(settings)
     late_ms: list[float] = []
     async with run_in_background(settings) as url:
         load = await asyncio.create_subprocess_exec(
             Path(sys.prefix) / "bin" / "scribewire", "bench", "--url", url, "--sessions",
             str(sessions), "--duration-s", str(seconds), stdout=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
+        freeze_what_stays()  # as `scribewire serve` does
         await asyncio.sleep(4)  # the clients start
         watching = asyncio.create_task(watch(late_ms))
         await load.wait()
