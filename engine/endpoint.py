@@ -44,6 +44,11 @@ class Endpointer:
         else:
             self._follow_onset(start, samples, unvoiced)
 
+    def pass_silence(self, samples: int) -> None:
+        """`hear` of a frame that is no speech, while not `speaking`."""
+        self.clock += samples
+        self.voiced, self._candidate = False, None
+
     def _follow_silence(self, start: int, unvoiced: bool) -> None:
         if self.voiced:
             self.silence_start = None

@@ -18,14 +18,15 @@ class PcmBuffer:
         """Index in the array of the sample at `start`."""
         self.start = self.end = start
 
-    def append(self, pcm: Audio) -> None:
-        """Adds samples, shape ``(n,)``, at `end`."""
-        kept = self.end - self.start
-        if self._first + kept + len(pcm) > len(self._samples):
-            self._make_room(kept, len(pcm))
+    def append(self, pcm: Audio) -> int:
+        """Adds samples, shape ``(n,)``, at `end`; returns how many are held now."""
+        new, kept = len(pcm), self.end - self.start
+        if self._first + kept + new > len(self._samples):
+            self._make_room(kept, new)
         at = self._first + kept
-        self._samples[at : at + len(pcm)] = pcm
-        self.end += len(pcm)
+        self._samples[at : at + new] = pcm
+        self.end += new
+        return kept + new
 
     def _make_room(self, kept: int, wanted: int) -> None:
         held = self._samples[self._first : self._first + kept]

@@ -75,10 +75,11 @@ class SpeechSession:
         """Whether nothing can happen before more audio comes."""
         return self.stream.idle
 
-    def push(self, pcm: Audio) -> None:
-        """Appends 16 kHz samples, shape ``(n,)``."""
-        self.stream.push(pcm)
+    def push(self, pcm: Audio) -> int:
+        """Appends 16 kHz samples, shape ``(n,)``; returns what is `unconfirmed` then."""
+        unconfirmed = self.stream.push(pcm)
         self._engine.audio_arrived(self)
+        return unconfirmed
 
     def close_segment(self, reason: CloseReason, id: str | None = None) -> None:
         """Closes the open segment behind what was pushed; ``stop``, ``drain`` end the session."""

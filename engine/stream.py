@@ -94,9 +94,9 @@ class Stream:
 
     # Input
 
-    def push(self, pcm: Audio) -> None:
-        """Appends audio, shape ``(n,)``."""
-        self._cut.pcm.append(pcm)
+    def push(self, pcm: Audio) -> int:
+        """Appends audio, shape ``(n,)``; returns what is `unconfirmed` then."""
+        return self._cut.pcm.append(pcm)
 
     def mark(self, reason: CloseReason, id: str | None = None) -> None:
         """Closes the open segment at the end of the audio received so far."""
@@ -172,14 +172,20 @@ class Stream:
 
     def frames(self) -> Audio:
         """See `Segmenter.frames`."""
+        marked = self._cut.marked
         frames = self._cut.frames()
-        self._collect()
+        if marked:
+            self._collect()
         return frames
 
-    def hear(self, probabilities: Sequence[float], samples: int) -> None:
-        """See `Segmenter.hear`."""
-        self._cut.hear(probabilities, samples)
-        self._collect()
+    def hear(self, probabilities: Sequence[float], samples: int) -> bool:
+        """See `Segmenter.hear`. Whether it is `waiting` already for the next frames to be heard."""
+        cut = self._cut
+        cut.hear(probabilities, samples)
+        # Amid a segment nothing can be confirmed that could not be when it was last looked at.
+        if cut.open is None or cut.events or cut.closed or self._checked[0] != cut.segments - 1:
+            self._collect()
+        return cut.waiting
 
     def _collect(self) -> None:
         cut = self._cut

@@ -94,18 +94,25 @@ class VoiceDetector:
         threadpool_limits(1, user_api="blas")  # more would spin for work on the model's cores
         weights = read_weights(model_file())
         self._cosines, self._sines = _folded(weights["model.stft.forward_basis_buffer"][:, 0].T)
-        self._layers: list[tuple[list[tuple[slice, Matrix]], Matrix]] = []
+        self._layers: list[_Layer] = []
         steps = _STEPS
         for layer, stride in enumerate((1, 2, 2, 1)):
             name = f"model.encoder.{layer}.reparam_conv"
-            parts, steps = _unrolled(weights[f"{name}.weight"], steps, stride)
-            self._layers.append((parts, np.tile(weights[f"{name}.bias"], steps)))
+            self._layers.append(
+                _Layer(weights[f"{name}.weight"], weights[f"{name}.bias"], steps, stride)
+            )
+            steps = self._layers[-1].steps
         rnn = "model.decoder.rnn"
         self._inward = _halved(weights[f"{rnn}.weight_ih"].T)
         self._onward = _halved(weights[f"{rnn}.weight_hh"].T)
         self._gate_bias = _halved(weights[f"{rnn}.bias_ih"] + weights[f"{rnn}.bias_hh"])
         self._verdict = weights["model.decoder.decoder.2.weight"][0, :, 0]
         self._verdict_bias = weights["model.decoder.decoder.2.bias"][0]
+        # Every pass works in the same arrays: fresh ones are fresh pages, which the kernel clears.
+        self._even = np.empty((_MOST_ROWS, _STEPS, _HOP), np.float32)
+        self._odd = np.empty((_MOST_ROWS, _STEPS, _HOP - 1), np.float32)
+        self._real = np.empty((_MOST_ROWS * _STEPS, _HOP + 1), np.float32)
+        self._imaginary = np.empty_like(self._real)
 
     def listen(self, audio: list[Audio], states: list[VadState]) -> list[list[float]]:
         """Speech probabilities of consecutive frames of each stream.
@@ -124,16 +131,16 @@ class VoiceDetector:
         counts = np.array([len(stream) for stream in frames])
         first = np.cumsum(counts) - counts
         gates = self._gates(_windows(frames, first, states))
-        recurrent = np.stack([state.recurrent for state in states], axis=1)
-        heard = np.empty(len(gates), np.float32)
+        # Those with most frames first: whoever has a further one is always at the beginning.
+        order = np.argsort(-counts, kind="stable")
+        recurrent = np.zeros((2, _padded(len(states)), _WIDTH), np.float32)
+        np.stack([states[i].recurrent for i in order], axis=1, out=recurrent[:, : len(states)])
+        heard = np.empty(int(counts.sum()), np.float32)
         for turn in range(counts.max()):
-            rows = np.flatnonzero(counts > turn)
-            taken = np.resize(rows, _padded(len(rows)))
-            after = self._advance(gates[first[taken] + turn], recurrent[:, taken])
-            recurrent[:, rows] = after[:, : len(rows)]
-            heard[first[rows] + turn] = self._probabilities(after[0, : len(rows)])
-        for i, state in enumerate(states):
-            state.recurrent[:] = recurrent[:, i]
+            rows = first[order[: np.count_nonzero(counts > turn)]] + turn
+            heard[rows] = self._advance(gates[rows], recurrent)
+        for row, i in enumerate(order):
+            states[i].recurrent[:] = recurrent[:, row]
         said = heard.tolist()
         return [said[at : at + len(stream)] for at, stream in zip(first, frames, strict=True)]
 
@@ -143,50 +150,92 @@ class VoiceDetector:
         for at in range(0, len(windows), _MOST_ROWS):
             part = windows[at : at + _MOST_ROWS]
             hidden = self._spectrum(part).reshape(len(part), -1)
-            for parts, bias in self._layers:
-                hidden = np.concatenate(
-                    [hidden[:, span] @ matrix for span, matrix in parts], axis=1
-                )
-                hidden += bias
-                np.maximum(hidden, 0, out=hidden)
+            for layer in self._layers:
+                hidden = layer.of(hidden)
             np.matmul(hidden, self._inward, out=gates[at : at + _MOST_ROWS])
         gates += self._gate_bias
         return gates
 
     def _spectrum(self, windows: Matrix) -> Matrix:
         """Magnitudes of four time steps, shape ``(rows, 640)`` to ``(rows * 4, 129)``."""
-        hops = np.lib.stride_tricks.sliding_window_view(windows, _WINDOW, axis=1)[:, ::_HOP]
-        early, middle, late = hops[..., 1:_HOP], hops[..., _HOP : _HOP + 1], hops[..., :_HOP:-1]
-        even, odd = np.concatenate((early + late, middle), axis=2), early - late
-        real = even.reshape(-1, _HOP) @ self._cosines
-        imaginary = odd.reshape(-1, _HOP - 1) @ self._sines
+        rows, hops = len(windows), len(windows) * _STEPS
+        views = np.lib.stride_tricks.sliding_window_view(windows, _WINDOW, axis=1)[:, ::_HOP]
+        early, middle, late = views[..., 1:_HOP], views[..., _HOP], views[..., :_HOP:-1]
+        even, odd = self._even[:rows], self._odd[:rows]
+        np.add(early, late, out=even[..., :-1])
+        even[..., -1] = middle
+        np.subtract(early, late, out=odd)
+        real, imaginary = self._real[:hops], self._imaginary[:hops]
+        np.matmul(even.reshape(hops, -1), self._cosines, out=real)
+        np.matmul(odd.reshape(hops, -1), self._sines, out=imaginary)
         np.square(real, out=real)
         real += np.square(imaginary, out=imaginary)
         return np.sqrt(real, out=real)
 
     def _advance(self, gates: Matrix, recurrent: Matrix) -> Matrix:
-        """One step of the LSTM cell; hidden and cell states of shape ``(2, rows, 128)``.
+        """One step of the LSTM cell.
 
         Args:
-            gates: what the frames add, shape ``(rows, 512)``; overwritten.
+            gates: what the frames add, shape ``(n, 512)``; overwritten.
+            recurrent: hidden and cell states, shape ``(2, rows, 128)``; the first ``n`` rows are
+                brought up to date.
+
+        Returns:
+            Their speech probabilities, shape ``(n,)``.
         """
-        gates += recurrent[0] @ self._onward
+        n = len(gates)
+        hidden, cell = recurrent[0, :n], recurrent[1, :n]
+        gates += (recurrent[0, : _padded(n)] @ self._onward)[:n]
         np.tanh(gates, out=gates)
         new = gates[:, 2 * _WIDTH : 3 * _WIDTH].copy()
         gates *= _HALF  # from here on sigmoids, which are half a tanh of half, and a half
         gates += _HALF
         keep_new, keep_old, _, shown = np.split(gates, 4, axis=1)
-        after = np.empty_like(recurrent)
-        np.multiply(keep_old, recurrent[1], out=after[1])
-        after[1] += np.multiply(keep_new, new, out=new)
-        np.multiply(shown, np.tanh(after[1], out=new), out=after[0])
-        return after
-
-    def _probabilities(self, hidden: Matrix) -> Matrix:
-        """Shape ``(rows, 128)`` to ``(rows,)``."""
+        cell *= keep_old
+        new *= keep_new
+        cell += new
+        np.multiply(shown, np.tanh(cell, out=new), out=hidden)
         # Summed row by row: a product with a vector would depend on the number of rows.
-        scores: Matrix = (np.maximum(hidden, 0) * self._verdict).sum(axis=1)
+        scores = (np.maximum(hidden, 0, out=new) * self._verdict).sum(axis=1)
         return _sigmoid(scores + self._verdict_bias)
+
+
+class _Layer:
+    """A convolution over few time steps and its activation, as a matrix for each of its results.
+
+    Args:
+        weight: shape ``(out, in, 3)``; one step of padding at either end.
+        bias: shape ``(out,)``.
+        steps: of its input.
+    """
+
+    def __init__(self, weight: Matrix, bias: Matrix, steps: int, stride: int) -> None:
+        out, inward, taps = weight.shape
+        self.steps = (steps + 2 - taps) // stride + 1
+        self._bias = np.tile(bias, self.steps)
+        self._parts: list[tuple[slice, Matrix, slice]] = []
+        """What part of the input makes what part of the output."""
+        for step in range(self.steps):
+            start = step * stride - 1
+            first, last = max(0, start), min(steps, start + taps)
+            taken = weight[:, :, first - start : last - start].transpose(2, 1, 0)
+            matrix = np.ascontiguousarray(taken.reshape((last - first) * inward, out))
+            self._parts.append(
+                (
+                    slice(first * inward, last * inward),
+                    matrix,
+                    slice(step * out, (step + 1) * out),
+                )
+            )
+        self._out = np.empty((_MOST_ROWS, self.steps * out), np.float32)
+
+    def of(self, hidden: Matrix) -> Matrix:
+        """Shape ``(rows, steps * in)`` to ``(rows, self.steps * out)``; holds until the next."""
+        out = self._out[: len(hidden)]
+        for source, matrix, target in self._parts:
+            np.matmul(hidden[:, source], matrix, out=out[:, target])
+        out += self._bias
+        return np.maximum(out, 0, out=out)
 
 
 def _framed(pcm: Audio) -> Matrix:
@@ -227,30 +276,6 @@ def _folded(fourier: Matrix) -> tuple[Matrix, Matrix]:
     """
     cosines, sines = np.split(fourier[1 : _HOP + 1], 2, axis=1)
     return np.ascontiguousarray(cosines), np.ascontiguousarray(sines[:-1])
-
-
-def _unrolled(weight: Matrix, steps: int, stride: int) -> tuple[list[tuple[slice, Matrix]], int]:
-    """A convolution over few time steps as matrices, and the steps that it has.
-
-    One matrix for each half of the results, over the span of the input that this half depends on.
-
-    Args:
-        weight: shape ``(out, in, 3)``; one step of padding at either end.
-    """
-    out, inward, taps = weight.shape
-    after = (steps + 2 - taps) // stride + 1
-    matrix = np.zeros((steps, inward, after, out), np.float32)
-    for step in range(after):
-        for tap in range(taps):
-            source = step * stride + tap - 1
-            if 0 <= source < steps:
-                matrix[source, :, step] = weight[:, :, tap].T
-    parts = []
-    for half in np.array_split(np.arange(after), min(after, 2)):
-        first, last = max(0, half[0] * stride - 1), min(steps, half[-1] * stride + 2)
-        part = matrix[first:last, :, half].reshape((last - first) * inward, len(half) * out)
-        parts.append((slice(first * inward, last * inward), part))
-    return parts, after
 
 
 def _halved(gates: Matrix) -> Matrix:

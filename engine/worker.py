@@ -22,7 +22,7 @@ from engine.vad import FRAME, VoiceDetector
 LISTEN_EVERY_S = 0.02
 """Audio that arrives within so long is heard together: large batches are cheap, small ones are not.
 Audio that comes after a pause is heard at once."""
-FRAMES_A_PASS = 128
+FRAMES_A_PASS = 192
 """Frames that the detector hears before others have their turn: it holds the event loop for,
 20 to 28 µs each."""
 PACE_EVERY_S = 0.1
@@ -228,9 +228,10 @@ class Worker:
             [pcm for _, pcm in heard], [session.stream.vad for session, _ in heard]
         )
         for (session, pcm), probabilities in zip(heard, verdicts, strict=True):
+            waiting = False
             with Isolated(session):
-                session.stream.hear(probabilities, len(pcm))
-            if session.stream.waiting and not session.over:
+                waiting = session.stream.hear(probabilities, len(pcm))
+            if waiting and not session.over:
                 self._unheard[session] = None
 
     def _pace(self) -> None:

@@ -25,3 +25,12 @@ class Bucket:
     def take(self) -> None:
         """Takes one, there or not: what is owed makes the next wait longer."""
         self.left -= 1.0
+
+    def took(self, now: float) -> bool:
+        """Takes one if it is there."""
+        left = self.left + (now - self.at) * self.a_second
+        self.at, self.left = now, left if left < self.size else self.size
+        if self.left < 1.0:
+            return False
+        self.left -= 1.0
+        return True

@@ -102,7 +102,9 @@ class LiveSession:
             open_speech=self._open_speech,
             beginning=self._beginning,
         )
-        self._tally = Tally(metrics, self.session.audio_s)
+        self._audio_s = self.session.audio_s
+        """Received, in seconds."""
+        self._tally = Tally(metrics, self._audio_s)
         self.outbox = Outbox(settings.outbox_events, settings.outbox_bytes)
         self._journal = Journal(settings.outbox_events, settings.outbox_bytes)
         self._publication: Publication | None = None
@@ -168,7 +170,7 @@ class LiveSession:
 
     def resume(self, point: ResumePoint, codec: Codec, grant: Grant) -> list[Outgoing]:
         """What a new connection is sent first; `may_resume` has said yes."""
-        self.touch()
+        self.touch(time.monotonic())
         self._codec, self._grant = codec, grant
         self._drop_container()  # the client begins another where this one's audio ends
         missed = self._journal.since(point.last_seq)
@@ -191,9 +193,13 @@ class LiveSession:
 
     # Client to session
 
-    def touch(self) -> None:
-        """The client is there."""
-        self._heard_at = time.monotonic()
+    def touch(self, now: float) -> None:
+        """The client is there; ``now`` is `time.monotonic`'s."""
+        self._heard_at = now
+
+    def takes_at_once(self, size: int) -> bool:
+        """Whether nothing need be waited for to take what a frame of ``size`` bytes says."""
+        return size <= SLICE_BYTES and self.session.options.encoding not in IN_CONTAINERS
 
     async def take(self, message: ClientMessage | Reply) -> None:
         """Takes what a client's frame asked for.
@@ -201,12 +207,23 @@ class LiveSession:
         Raises:
             GatewayError: what was wrong with it.
         """
+        if isinstance(message, AudioFrame) and not self.takes_at_once(len(message.pcm)):
+            self._greeted = True
+            await self._hear(message.pcm)
+            return
+        if isinstance(message, Stop) and self._container is not None:
+            await self._hear_all(self._container.flush())
+        self.take_now(message)
+
+    def take_now(self, message: ClientMessage | Reply) -> None:
+        """The same, where `takes_at_once`.
+
+        Raises:
+            GatewayError: what was wrong with it.
+        """
         self._greeted = True
         if isinstance(message, AudioFrame):
-            await self._hear(message.pcm)
-        elif isinstance(message, Stop) and self._container is not None:
-            await self._hear_all(self._container.flush())
-            self.put(self.session.receive(message))
+            self._hear_now(message)
         elif isinstance(message, Reply):
             self.put([message])
         else:
@@ -216,7 +233,7 @@ class LiveSession:
 
     async def _hear(self, data: bytes) -> None:
         if self.session.options.encoding not in IN_CONTAINERS:
-            await self._hear_pcm(data)
+            await self._hear_slices(data)
             return
         if self._container is None:
             self._container = StreamDecoder()
@@ -226,23 +243,29 @@ class LiveSession:
         async with aclosing(pieces):
             try:
                 async for piece in pieces:
-                    await self._hear_pcm(piece.tobytes())
+                    await self._hear_slices(piece.tobytes())
                     if self.outbox.closed or self.session.ended_by is not None:
                         return  # nobody knows how much more there is in it
             except InvalidAudio as error:  # what follows would not be understood either
                 self._end(error, "stop")
 
-    async def _hear_pcm(self, pcm: bytes) -> None:
-        before, now = self.session.audio_s, time.monotonic()
+    async def _hear_slices(self, pcm: bytes) -> None:
         self.session.check_audio(pcm)
         for at in range(0, len(pcm), SLICE_BYTES):
             if at:
                 await asyncio.sleep(0)
-            self.put(self.session.receive(AudioFrame(pcm[at : at + SLICE_BYTES])))
-            self._tally.heard(self.session.audio_s, now)
+            self._hear_now(AudioFrame(pcm[at : at + SLICE_BYTES]))
+
+    def _hear_now(self, frame: AudioFrame) -> None:
+        session, before_s = self.session, self._audio_s
+        if answers := session.receive(frame):
+            self.put(answers)
+        self._audio_s = session.audio_s
+        if self._audio_s == before_s:
+            return  # what comes after the end is not heard
+        self._tally.heard(self._audio_s, time.monotonic())
         try:
-            if heard_s := self.session.audio_s - before:  # what comes after the end is not heard
-                self._grant.spend(heard_s)
+            self._grant.spend(self._audio_s - before_s)
         except QuotaExceeded as error:
             self._end(error, "stop")
 
@@ -315,6 +338,7 @@ class LiveSession:
 
     def check_deadlines(self, now: float) -> None:
         """Ends what was silent or open for too long; ``now`` is `time.monotonic`'s."""
+        self._tally.add_up()
         if self.outbox.closed:
             return
         if self._end_by is not None:
@@ -351,6 +375,7 @@ class LiveSession:
             self._speech.discard()
         self.unpublish()
         self._drop_container()
+        self._tally.add_up()
         self._metrics.closed.labels(close_code).inc()
         self._metrics.conflated.inc(self.outbox.conflated)
         log.info(

@@ -19,8 +19,8 @@ from engine.messages import samples_to_ms
 from engine.runner import Runner
 from gateway.access import Guard
 from gateway.app import create_app
+from gateway.direct import DirectProtocol
 from gateway.fair_reading import fairly_read
-from gateway.fan_out import FanOutProtocol
 from gateway.handshake import punctual
 from gateway.http.health import look
 from gateway.lateness import watch_lateness
@@ -165,7 +165,7 @@ def uvicorn_options(settings: Settings, metrics: Metrics) -> dict[str, Any]:
             settings.handshake_timeout_s, metrics.limited.labels("handshake_timeout_s").inc
         ),
         # websockets-sansio: bad frames get a close frame, and it is fast
-        "ws": fairly_read(FanOutProtocol),
+        "ws": fairly_read(DirectProtocol),
         "ws_max_size": settings.max_frame_bytes,
         "ws_ping_interval": settings.ping_interval_s,
         "ws_ping_timeout": settings.ping_timeout_s,

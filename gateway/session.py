@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from engine import transcript as heard
-from engine.messages import SAMPLE_RATE, Audio, ModelInfo, samples_to_ms
+from engine.messages import SAMPLE_RATE, Audio, ModelInfo, ms_to_samples, samples_to_ms
 from engine.segment import StreamOptions
 from gateway.audio import PcmDecoder
 from gateway.continuing import Beginning, replay_from
@@ -52,13 +52,8 @@ class Speech(Protocol):
         """Samples pushed."""
         ...
 
-    @property
-    def unconfirmed(self) -> int:
-        """Samples pushed that are neither in a final nor silence."""
-        ...
-
-    def push(self, pcm: Audio) -> None:
-        """Appends 16 kHz samples."""
+    def push(self, pcm: Audio) -> int:
+        """Appends 16 kHz samples; returns how many now are neither in a final nor silence."""
         ...
 
     def close_segment(self, reason: heard.CloseReason, id: str | None = None) -> None:
@@ -110,8 +105,8 @@ class Session:
             Unsupported: the options ask for what the model does not have.
         """
         self.id, self._identity = identity.id, identity
-        self.options = options
         self._model, self._limits = model, limits
+        self._adopt(options)
         self._open_speech = open_speech
         self._speech: Speech | None = None
         self._stream_options = to_stream_options(options, model)
@@ -137,6 +132,10 @@ class Session:
     def _max_unconfirmed_ms(self) -> int:
         backlog_ms: int = self._limits["max_backlog_ms"]
         return self.options.max_segment_ms + backlog_ms + CONFIRM_SLACK_MS
+
+    def _adopt(self, options: SessionOptions) -> None:
+        self.options = options
+        self._max_unconfirmed = ms_to_samples(self._max_unconfirmed_ms)
 
     # What the client says
 
@@ -179,9 +178,9 @@ class Session:
             raise InvalidMessage("Nothing may follow stop: open a new session.")
         if self.ended_by is not None:
             return []  # the client cannot know yet; what it sends is not confirmed, so not lost
+        if isinstance(message, AudioFrame):
+            return self._audio(message.pcm)
         match message:
-            case AudioFrame(pcm):
-                return self._audio(pcm)
             case Configure(options, id):
                 return self._configure(options, id)
             case Finalize(id):
@@ -207,9 +206,8 @@ class Session:
         self._decoder.check(pcm)
 
     def _audio(self, pcm: bytes) -> list[ServerMessage]:
-        speech = self._engine()
-        speech.push(self._decoder.decode(pcm))
-        if samples_to_ms(speech.unconfirmed) > self._max_unconfirmed_ms:
+        unconfirmed = self._engine().push(self._decoder.decode(pcm))
+        if unconfirmed > self._max_unconfirmed:
             raise AudioBacklog()
         if self._decoder.take_clipped():
             return [Notice("clipped", "The audio is clipped: lower the microphone's gain.")]
@@ -223,7 +221,8 @@ class Session:
         except GatewayError as error:
             error.id = id
             raise
-        self.options, self._stream_options = options, stream_options
+        self._adopt(options)
+        self._stream_options = stream_options
         if self._speech is not None:
             self._speech.update(stream_options)
         else:

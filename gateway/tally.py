@@ -46,13 +46,17 @@ class Tally:
 
     def __init__(self, metrics: Metrics, start_s: float) -> None:
         self._metrics, self._arrivals = metrics, Arrivals()
-        self._shown_s = self._heard_s = start_s
+        self._shown_s = self._heard_s = self._counted_s = start_s
 
     def heard(self, audio_s: float, now: float) -> None:
         """A frame came; with it, so much audio was received in all."""
-        self._metrics.audio_s.inc(audio_s - self._heard_s)
         self._heard_s = audio_s
         self._arrivals.note(audio_s, now)
+
+    def add_up(self) -> None:
+        """Brings the metric of all up to date: not with each frame, as it has a lock."""
+        self._metrics.audio_s.inc(self._heard_s - self._counted_s)
+        self._counted_s = self._heard_s
 
     def says(self, event: Event, now: float) -> None:
         """An event is about to be queued for the client."""

@@ -11,8 +11,8 @@ from starlette.websockets import WebSocket
 
 from gateway.access import grant_of
 from gateway.access.grant import Grant
+from gateway.direct import shared_text_frame, write_now
 from gateway.errors import GatewayError, SlowConsumer, Unauthorized
-from gateway.fan_out import text_frame, write_now
 from gateway.http.answers import error_response
 from gateway.http.correcting import said, take_corrections
 from gateway.http.room_exports import export_routes
@@ -110,7 +110,7 @@ def _straight(websocket: WebSocket, grant: Grant) -> Callable[[RoomFrame], bool]
     write = write_now(websocket.scope)
 
     def straight(frame: RoomFrame) -> bool:
-        return write is not None and not grant.revoked and write(text_frame(frame.text))
+        return write is not None and not grant.revoked and write(shared_text_frame(frame.text))
 
     return straight
 

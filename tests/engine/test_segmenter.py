@@ -268,3 +268,51 @@ def test_cuts_do_not_depend_on_how_audio_arrived(
     assert [s.index for s in at_once.closed] == [*range(1, len(at_once.closed) + 1)]
     kinds = [type(event) for event in at_once.it.events]
     assert kinds == [SpeechStarted, SpeechEnded] * (len(kinds) // 2)
+
+
+class Unhurried(Segmenter):
+    """Hears each frame as if it might change something."""
+
+    def _goes_on(self, probability: float) -> bool:
+        return False
+
+
+@settings(max_examples=300)
+@given(
+    runs=st.lists(
+        st.tuples(st.sampled_from([0.0, 0.1, 0.34, 0.36, 0.49, 0.5, 0.9]), st.integers(1, 30)),
+        max_size=30,
+    ),
+    marks=st.lists(st.integers(0, 400), max_size=3),
+    endpoint_ms=st.sampled_from([0, 100, 600]),
+    utterance_end_ms=st.sampled_from([0, 1000]),
+    max_segment_ms=st.sampled_from([5000, 28_000]),
+)
+def test_frames_that_change_nothing_leave_all_as_if_they_were_looked_at(
+    runs: list[tuple[float, int]],
+    marks: list[int],
+    endpoint_ms: int,
+    utterance_end_ms: int,
+    max_segment_ms: int,
+) -> None:
+    options = StreamOptions(
+        endpoint=ms_to_samples(endpoint_ms),
+        utterance_end=ms_to_samples(utterance_end_ms),
+        max_segment=ms_to_samples(max_segment_ms),
+    )
+    quick, slow = Segmenter(options), Unhurried(options)
+    probabilities = [probability for probability, count in runs for _ in range(count)]
+    for number, probability in enumerate(probabilities):
+        for each in (quick, slow):
+            each.pcm.append(np.zeros(FRAME, np.float32))
+            if number in marks:
+                each.mark("finalize", str(number))
+            while len(frames := each.frames()):
+                each.hear([probability] * -(-len(frames) // FRAME), len(frames))
+
+        assert (quick.events, quick.closed) == (slow.events, slow.closed)
+        assert (quick.open, quick._ear, quick.quiet_upto) == (
+            slow.open,
+            slow._ear,
+            slow.quiet_upto,
+        )

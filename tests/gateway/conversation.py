@@ -28,13 +28,10 @@ class RecordingSpeech:
         self.received = 0
         self.confirmed = 0
 
-    @property
-    def unconfirmed(self) -> int:
-        return self.received - self.confirmed
-
-    def push(self, pcm: Audio) -> None:
+    def push(self, pcm: Audio) -> int:
         self.calls.append(("push", len(pcm)))
         self.received += len(pcm)
+        return self.received - self.confirmed
 
     def close_segment(self, reason: heard.CloseReason, id: str | None = None) -> None:
         self.calls.append(("close", reason, id))

@@ -31,3 +31,18 @@ def test_never_more_than_the_burst_and_the_rate(
             taken += 1
 
     assert taken <= size + rate * now + 1e-6
+
+
+@given(st.lists(st.floats(0, 3), max_size=200), st.floats(1, 50), st.integers(1, 20))
+def test_one_is_taken_whenever_there_would_be_no_wait(
+    pauses: list[float], rate: float, size: int
+) -> None:
+    now = 0.0
+    asked, taken = Bucket(rate, size, now), Bucket(rate, size, now)
+    for pause in pauses:
+        now += pause
+        there = asked.wait_s(now) == 0
+        if there:
+            asked.take()
+        assert taken.took(now) == there
+        assert taken == asked

@@ -8,8 +8,8 @@ import pytest
 import uvloop
 from websockets.asyncio.client import connect
 
+from gateway.direct import DirectProtocol
 from gateway.fair_reading import READ_BYTES
-from gateway.fan_out import FanOutProtocol
 from gateway.server import run_in_background
 from gateway.settings import Settings
 
@@ -37,13 +37,13 @@ def test_a_flood_is_read_in_small_pieces_between_which_others_have_their_turn(
     monkeypatch: pytest.MonkeyPatch, new_loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
     sizes = []
-    read = FanOutProtocol.data_received
+    read = DirectProtocol.data_received
 
-    def noted(self: FanOutProtocol, data: bytes) -> None:
+    def noted(self: DirectProtocol, data: bytes) -> None:
         sizes.append(len(data))
         read(self, data)
 
-    monkeypatch.setattr(FanOutProtocol, "data_received", noted)
+    monkeypatch.setattr(DirectProtocol, "data_received", noted)
     with asyncio.Runner(loop_factory=new_loop) as runner:
         answers, turns = runner.run(ping())
 

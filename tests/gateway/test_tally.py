@@ -76,5 +76,9 @@ def test_a_chunk_counts_when_its_first_partial_is_queued_and_once() -> None:
 def test_audio_that_another_process_heard_is_not_counted_again() -> None:
     tally, shown = tallied(start_s=60.0)
     tally.heard(60.5, now=1.0)
+    tally.add_up()
+    tally.heard(61.5, now=2.0)
+    tally.add_up()
+    tally.add_up()
 
-    assert shown()["scribewire_audio_seconds_total"] == pytest.approx(0.5)
+    assert shown()["scribewire_audio_seconds_total"] == pytest.approx(1.5)

@@ -31,14 +31,11 @@ class PlayedSpeech:
     def received(self) -> int:
         return self.play.stream.received
 
-    @property
-    def unconfirmed(self) -> int:
-        return self.play.stream.unconfirmed
-
-    def push(self, pcm: Audio) -> None:
+    def push(self, pcm: Audio) -> int:
         self.play.stream.push(pcm)
         self.play.listen()
         self._said()
+        return self.play.stream.unconfirmed
 
     def close_segment(self, reason: CloseReason, id: str | None = None) -> None:
         if reason in ("stop", "drain"):
