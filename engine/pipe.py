@@ -20,6 +20,8 @@ class Pipe:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
+        self.most_bytes = 1 << 8 * LENGTH_BYTES
+        """Of a message: who sends a longer one counts as gone."""
 
     @classmethod
     async def over(cls, connection: socket.socket) -> "Pipe":
@@ -41,6 +43,14 @@ class Pipe:
         self._writer.write(len(data).to_bytes(LENGTH_BYTES, "big"))
         self._writer.write(data)
 
+    async def flushed(self) -> None:
+        """Until little waits to be sent.
+
+        Raises:
+            OSError: the other end is gone.
+        """
+        await self._writer.drain()
+
     async def receive(self) -> dict[str, Any]:
         """The next message.
 
@@ -48,6 +58,8 @@ class Pipe:
             OSError, asyncio.IncompleteReadError: the other end is gone.
         """
         length = int.from_bytes(await self._reader.readexactly(LENGTH_BYTES), "big")
+        if length > self.most_bytes:
+            raise ConnectionAbortedError(f"a message of {length} bytes")
         return loads(await self._reader.readexactly(length))
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ from gateway.http.transcriptions import transcription_routes
 from gateway.live import LiveSession
 from gateway.metrics import Metrics
 from gateway.registry import Registry
-from gateway.rooms import Rooms
+from gateway.rooms import Rooms, RoomsHere
 from gateway.settings import Settings
 from gateway.wire.codec import Codec, Dialect, Handshake, Host, Keepalive, Rejoining
 from gateway.wire.deepgram import DeepgramDialect
@@ -50,14 +50,15 @@ PUBLISH = "publish"
 
 def create_app(
     settings: Settings, worker: Worker, registry: Registry, metrics: Metrics, guard: Guard,
-    drain: Callable[[], None],
+    drain: Callable[[], None], rooms: Rooms | None = None,
 ) -> Starlette:  # fmt: skip
     """The ASGI application over a started worker; nobody gets past the guard.
 
     Args:
         drain: begins the end of the process.
+        rooms: that several processes have together; None: it has rooms of its own.
     """
-    rooms = Rooms(settings, metrics)
+    rooms = rooms or RoomsHere(settings, metrics)
 
     async def stream(websocket: WebSocket) -> None:
         dialect, host = DIALECTS[websocket.scope["path"]], _host(worker, settings)
@@ -71,7 +72,7 @@ def create_app(
             if live is None:
                 registry.admit()
                 fresh = LiveSession(host.session, opening, grant, worker, settings, metrics)
-                publish(websocket, fresh, grant)
+                await publish(websocket, fresh, grant)
         except GatewayError as error:
             metrics.refused.labels(error.code).inc()
             await refuse(websocket, error, dialect, host)
@@ -88,10 +89,10 @@ def create_app(
         elif opening.rejoining is not None:
             await resume(websocket, opening.rejoining, live, grant)
 
-    def publish(websocket: WebSocket, live: LiveSession, grant: Grant) -> None:
+    async def publish(websocket: WebSocket, live: LiveSession, grant: Grant) -> None:
         if (name := websocket.query_params.get(PUBLISH)) is not None:
             grant.check_room(name, "publisher")
-            live.publish(rooms.publish(grant.owner, name, live.session.id, live.lose_room))
+            live.publish(await rooms.publish(grant.owner, name, live.session.id, live.lose_room))
 
     async def refuse_viewer(websocket: WebSocket, error: GatewayError) -> None:
         await refuse(websocket, error, NATIVE, _host(worker, settings))

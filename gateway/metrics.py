@@ -38,7 +38,7 @@ class Metrics:
             "scribewire_sessions_resumed", "Lost connections come back, by what was found: the "
             "session, or nothing", ["found"], registry=registry,
         )  # fmt: skip
-        self.rooms = total("scribewire_rooms", "Rooms kept now")
+        self.rooms = most("scribewire_rooms", "Rooms kept now")
         self.viewers = total("scribewire_viewers", "Viewers of rooms now")
         self.slow_viewers = Counter(
             "scribewire_slow_viewers", "Viewers closed for being slow", registry=registry

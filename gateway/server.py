@@ -7,7 +7,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import structlog
@@ -30,6 +30,7 @@ from gateway.metrics import Metrics
 from gateway.parts import CannotStartError as CannotStartError
 from gateway.parts import check_access, guard_of, observers_of, runner_of, telemetry_of, working
 from gateway.registry import Registry
+from gateway.rooms import Rooms
 from gateway.settings import Settings
 from gateway.tls import CertificateError, load_certificate
 
@@ -46,6 +47,8 @@ class DrainingServer(uvicorn.Server):
         self.owns_process = True
         """Whether signals are this server's to handle."""
         self.listening = asyncio.Event()
+        self.last_words: Callable[[], Awaitable[None]] = _nothing
+        """After the last session: until its viewers have heard all that others' sessions say."""
         self.on_hangup: Callable[[], None] = lambda: None
         """SIGHUP: what can be read again is."""
         self.on_look: Callable[[], None] = lambda: None
@@ -99,23 +102,32 @@ class DrainingServer(uvicorn.Server):
         """Drains, then stops listening and shuts down."""
         log.info("draining")
         # Listening goes on while draining: a new client gets a clear 503 instead of a dead port.
-        waits = [asyncio.create_task(self._registry.drain(), name="drain"),
+        waits = [asyncio.create_task(self._drained(), name="drain"),
                  asyncio.create_task(self._hurry.wait(), name="hurry")]  # fmt: skip
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
         await super().shutdown(sockets)
 
+    async def _drained(self) -> None:
+        await self._registry.drain()
+        await self.last_words()
+
+
+async def _nothing() -> None:
+    """There are no other processes."""
+
 
 @contextlib.asynccontextmanager
 async def assembled(
     settings: Settings, metrics: Metrics, guard: Guard, runner: Runner,
-    drain: Callable[[], None] | None = None,
+    drain: Callable[[], None] | None = None, rooms: Rooms | None = None,
 ) -> AsyncIterator[DrainingServer]:  # fmt: skip
     """A server whose engine runs; it has no socket yet.
 
     Args:
         drain: what ``POST /admin/drain`` does; None: what the first signal does.
+        rooms: see `create_app`.
 
     Raises:
         CannotStartError: a model cannot be had.
@@ -126,7 +138,7 @@ async def assembled(
     ):
         registry = Registry(settings, metrics, lambda: samples_to_ms(worker.cadence), telemetry)
         app = create_app(
-            settings, worker, registry, metrics, guard, drain or (lambda: server.drain())
+            settings, worker, registry, metrics, guard, drain or (lambda: server.drain()), rooms
         )
         config = uvicorn.Config(app, **uvicorn_options(settings, metrics))
         server = DrainingServer(config, registry)

@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65_535)
     """Port to listen on; 0 takes a free one."""
     workers: int = Field(1, ge=1, le=256)
-    """Gateway processes that share the port and one engine; limits count in each of them."""
+    """Gateway processes that share the port and one engine; their limits add up but for rooms."""
     model: str = "moonshine-tiny-en"
     """Speech model: `moonshine-tiny-en`, a Qwen3-ASR checkpoint (name, folder), `module:Class`."""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")

@@ -22,6 +22,8 @@ from engine.shared_runner import SharedRunner
 from gateway.log import configure_logging
 from gateway.metrics import Metrics
 from gateway.parts import CannotStartError, guard_of, runner_of
+from gateway.rooms.news import MAX_BYTES, ROOMS
+from gateway.rooms.shared import RoomsShared
 from gateway.server import DrainingServer, assembled, start
 from gateway.settings import Settings
 
@@ -31,6 +33,7 @@ LOOK_EVERY_S = 1.0
 
 async def work(supervisor: Pipe, bound: socket.socket) -> None:
     """Serves until it is told to end, or the supervisor is gone."""
+    supervisor.most_bytes = MAX_BYTES
     order = await supervisor.receive()
     settings = Settings(**order["settings"])
     configure_logging(settings)
@@ -41,12 +44,13 @@ async def work(supervisor: Pipe, bound: socket.socket) -> None:
         guard = guard_of(settings, metrics, Path(order["used_tokens"]))
         runner = SharedRunner(Path(model)) if model else runner_of(settings)
         drain_all: Callable[[], None] = lambda: supervisor.send({"drain": 0})  # noqa: E731
-        async with assembled(settings, metrics, guard, runner, drain_all) as server:
-            server.owns_process = False
+        rooms = RoomsShared(settings, metrics, lambda text: supervisor.send({ROOMS: text}))
+        async with assembled(settings, metrics, guard, runner, drain_all, rooms) as server:
+            server.owns_process, server.last_words = False, rooms.silence
             serving = await start(server, bound, settings)
             freeze_what_stays()
             supervisor.send({"ready": 0})
-            helpers = [asyncio.create_task(_obey(supervisor, server), name="supervisor"),
+            helpers = [asyncio.create_task(_obey(supervisor, server, rooms), name="supervisor"),
                        asyncio.create_task(_look(server), name="look")]  # fmt: skip
             await serving
             for helper in helpers:
@@ -57,15 +61,19 @@ async def work(supervisor: Pipe, bound: socket.socket) -> None:
     await supervisor.wait_closed()
 
 
-async def _obey(supervisor: Pipe, server: DrainingServer) -> None:
+async def _obey(supervisor: Pipe, server: DrainingServer, rooms: RoomsShared) -> None:
     does: dict[str, Callable[[], Any]] = {"stop": server.stop, "hang_up": server.hang_up}
     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
         while True:
             message = await supervisor.receive()
-            if "ping" in message:
+            if ROOMS in message:
+                rooms.take(message[ROOMS])
+                await asyncio.sleep(0)  # much may have come at once
+            elif "ping" in message:
                 supervisor.send({"pong": 0})
             else:
                 does[message["do"]]()
+    rooms.lose()
     if not server.should_exit:
         server.stop()
 

@@ -1,7 +1,8 @@
-"""``scribewire serve --workers N``: gateway processes that share a port, a model and their metrics.
+"""``scribewire serve --workers N``: gateway processes that share port, model, rooms and metrics.
 
-This process owns port, model and gateways, and serves nobody itself. Each gateway has a socket of
-its own on the port, which is kept for its successor when it dies: who connects meanwhile waits.
+This process owns port, model, rooms and gateways, and serves nobody itself. Each gateway has a
+socket of its own on the port, which is kept for its successor when it dies: who connects meanwhile
+waits.
 """
 
 import asyncio
@@ -25,6 +26,8 @@ from engine.shared_runner import SharedModel
 from gateway.listening import bind_each
 from gateway.metrics import FOLDER, Metrics, bury
 from gateway.parts import CannotStartError, check_access, guard_of, model_options, plan_of
+from gateway.rooms.hub import Hub, Member
+from gateway.rooms.news import MAX_BYTES, ROOMS
 from gateway.server import say_ready
 from gateway.settings import Settings
 
@@ -36,6 +39,8 @@ WELL_AFTER_S = 60.0
 """Only quick deaths in a row slow us down."""
 MODEL = "model"
 """The Unix socket of the model's process."""
+LAST_WORDS_S = 1.0
+"""In which all is read that a gateway said before it died; more than enough."""
 END_WITHIN_S = 15.0
 """Beyond `Settings.drain_s`."""
 
@@ -45,8 +50,8 @@ log = structlog.get_logger("gateway.workers")
 class Gateway:
     """One place among the workers, and the process that has it now."""
 
-    def __init__(self, number: int, bound: socket.socket, order: dict[str, Any]) -> None:
-        self._number, self._bound = number, bound
+    def __init__(self, number: int, bound: socket.socket, order: dict[str, Any], hub: Hub) -> None:
+        self._number, self._bound, self._hub = number, bound, hub
         self._order = order | {"number": number}
         self._process: asyncio.subprocess.Process | None = None
         self._pipe: Pipe | None = None
@@ -60,15 +65,19 @@ class Gateway:
         """Starts a process and returns its exit code; one that hangs is killed."""
         await self._spawn(folder)
         assert self._process is not None
-        listening = asyncio.create_task(self._listen())
-        pinging = asyncio.create_task(self._ping())
+        assert self._pipe is not None
+        member = self._hub.join(self._pipe, self.kill)
+        listening = asyncio.create_task(self._listen(member))
+        others = [asyncio.create_task(each) for each in (self._ping(), member.write())]
         try:
-            return await self._process.wait()
+            code = await self._process.wait()
+            await asyncio.wait({listening}, timeout=LAST_WORDS_S)
+            return code
         finally:
-            for task in (listening, pinging):
+            for task in (listening, *others):
                 task.cancel()
+            member.leave()
             bury(folder, self._process.pid)
-            assert self._pipe is not None
             self._pipe.close()
             self._pipe = None
 
@@ -81,15 +90,19 @@ class Gateway:
                 stdin=asyncio.subprocess.DEVNULL, env={**os.environ, FOLDER: str(folder)},
             )  # fmt: skip
         self._pipe = await Pipe.over(ours)
+        self._pipe.most_bytes = MAX_BYTES
         self._pipe.send(self._order)
 
-    async def _listen(self) -> None:
+    async def _listen(self, member: Member) -> None:
         assert self._pipe is not None
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
                 message = await self._pipe.receive()
                 self._pong_at = asyncio.get_running_loop().time()
-                if "ready" in message:
+                if ROOMS in message:
+                    member.take(message[ROOMS])
+                    await asyncio.sleep(0)  # others speak, too
+                elif "ready" in message:
                     self.ready.set()
                 elif "failed" in message:
                     self.failure = message["failed"]
@@ -234,7 +247,8 @@ async def serve_with_workers(settings: Settings) -> None:
             order = {
                 "settings": _plain(settings), "model": path, "used_tokens": str(folder / "tokens"),
             }  # fmt: skip
-            gateways = [Gateway(i, each, order) for i, each in enumerate(sockets)]
+            hub = Hub(settings)
+            gateways = [Gateway(i, each, order, hub) for i, each in enumerate(sockets)]
             workers = Workers(gateways, folder / "metrics", settings)
             await workers.run(lambda: say_ready(settings, sockets[0]))
 

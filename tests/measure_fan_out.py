@@ -31,7 +31,7 @@ from starlette.websockets import WebSocket
 from gateway.access import AccessControl, Guard
 from gateway.http.rooms import room_routes
 from gateway.metrics import Metrics
-from gateway.rooms import Rooms
+from gateway.rooms import Rooms, RoomsHere
 from gateway.server import uvicorn_options
 from gateway.settings import Settings
 from gateway.wire.messages import Final, Partial
@@ -51,7 +51,7 @@ SAID_AT = re.compile(rb"@([0-9]+)@")
 
 async def _serve(pipe: Connection, messages: int) -> None:
     settings, metrics = Settings(port=0), Metrics()
-    rooms = Rooms(settings, metrics)
+    rooms = RoomsHere(settings, metrics)
 
     async def refuse(websocket: WebSocket, error: Exception) -> None:
         raise error
@@ -75,7 +75,7 @@ async def _serve(pipe: Connection, messages: int) -> None:
 
 
 async def _speak(rooms: Rooms, messages: int) -> None:
-    speaker = rooms.publish(None, ROOM, "s", lambda: None)
+    speaker = await rooms.publish(None, ROOM, "s", lambda: None)
     for i in range(messages):
         text = f"@{time.monotonic_ns()}@ " + "words that were said, " * 5
         if i % 10:

@@ -27,7 +27,7 @@ async def take_corrections(
         try:
             if grant.revoked:
                 raise Unauthorized()
-            _correct(message, grant, room, rooms, settings.max_control_bytes)
+            await _correct(message, grant, room, rooms, settings.max_control_bytes)
         except GatewayError as error:
             if not await _tell(websocket, error, settings.write_timeout_s):
                 return
@@ -47,7 +47,7 @@ async def _tell(websocket: WebSocket, error: GatewayError, within_s: float) -> b
     return not isinstance(error, Unauthorized)
 
 
-def _correct(
+async def _correct(
     message: MutableMapping[str, Any], grant: Grant, room: str, rooms: Rooms, max_bytes: int
 ) -> None:
     """
@@ -58,7 +58,7 @@ def _correct(
         raise InvalidMessage("A correction is JSON in a text frame.")
     wanted = parse_correction(text, max_bytes)
     try:
-        rooms.correct(grant.owner, room, wanted)
+        await rooms.correct(grant.owner, room, wanted)
     except GatewayError as error:
         error.id = wanted.id
         raise

@@ -33,7 +33,7 @@ def export_routes(rooms: Rooms) -> list[BaseRoute]:
             grant.check_room(name, "viewer")
             if (known := FORMATS.get(request.path_params["format"])) is None:
                 raise NotFound("Captions come as vtt, srt, txt and json: ask for one of them.")
-            frames = rooms.finals(grant.owner, name)
+            frames = (await rooms.written(grant.owner, name)).finals
         except GatewayError as error:
             return error_response(error)
         write, media_type = known

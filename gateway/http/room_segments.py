@@ -23,14 +23,14 @@ _FRESH = {"cache-control": "no-store"}
 def segment_routes(rooms: Rooms) -> list[BaseRoute]:
     """The routes of players; for viewers, as `room_routes` is."""
 
-    def written(request: Request) -> Written:
+    async def written(request: Request) -> Written:
         name, grant = request.path_params["room"], grant_of(request.scope)
         grant.check_room(name, "viewer")
-        return rooms.written(grant.owner, name)
+        return await rooms.written(grant.owner, name)
 
     async def listing(request: Request) -> Response:
         try:
-            mpegts, found = _mpegts(request), written(request)
+            mpegts, found = _mpegts(request), await written(request)
         except GatewayError as error:
             return error_response(error)
         query = f"?mpegts={mpegts}" if mpegts else ""
@@ -40,7 +40,7 @@ def segment_routes(rooms: Rooms) -> list[BaseRoute]:
     async def one(request: Request) -> Response:
         number = request.path_params["number"]
         try:
-            mpegts, found = _mpegts(request), written(request)
+            mpegts, found = _mpegts(request), await written(request)
             if number not in _listed(found):
                 raise NotFound("This segment is not in the playlist, or no longer.")
         except GatewayError as error:

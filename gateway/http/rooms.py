@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from starlette.requests import Request
@@ -45,7 +46,7 @@ def room_routes(
         try:
             grant.check_room(name, "viewer")
             held = rooms.viewing(grant.owner, name, _number(websocket.query_params.get("after")))
-            viewer = held.__enter__()
+            viewer = await held.__aenter__()
         except GatewayError as error:
             metrics.refused.labels(error.code).inc()
             await refuse(websocket, error)
@@ -60,7 +61,7 @@ def room_routes(
                 _write(websocket, viewer, grant, settings, metrics),
             )
         finally:
-            held.__exit__(None, None, None)
+            await held.__aexit__(None, None, None)
 
     async def events(request: Request) -> Response:
         name, grant = request.path_params["room"], grant_of(request.scope)
@@ -68,7 +69,7 @@ def room_routes(
         try:
             grant.check_room(name, "viewer")
             held = rooms.viewing(grant.owner, name, after)
-            viewer = held.__enter__()
+            viewer = await held.__aenter__()
         except GatewayError as error:
             return error_response(error)
 
@@ -76,7 +77,7 @@ def room_routes(
             async for line in _server_sent(viewer, grant, settings, metrics):
                 yield line
 
-        return _Events(lines(), lambda: held.__exit__(None, None, None))
+        return _Events(lines(), held)
 
     return [
         *segment_routes(rooms),
@@ -89,20 +90,22 @@ def room_routes(
 class _Events(StreamingResponse):
     """Gives its place back however the response ends, also when it never began."""
 
-    def __init__(self, lines: AsyncIterator[str], over: Callable[[], object]) -> None:
+    def __init__(
+        self, lines: AsyncIterator[str], held: AbstractAsyncContextManager[Viewer]
+    ) -> None:
         super().__init__(
             lines,
             media_type="text/event-stream",
             # nginx would keep the lines until it has many.
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
-        self._over = over
+        self._held = held
 
     async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._over()
+            await self._held.__aexit__(None, None, None)
 
 
 def _straight(websocket: WebSocket, grant: Grant) -> Callable[[RoomFrame], bool]:

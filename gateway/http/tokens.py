@@ -16,7 +16,7 @@ from gateway.access import Guard, grant_of
 from gateway.access.tokens import MAX_TOKEN_CHARS, Claims, Role, new_token_id
 from gateway.errors import GatewayError, InvalidMessage, InvalidOption
 from gateway.http.answers import error_response
-from gateway.rooms.rooms import check_room_name
+from gateway.rooms.table import check_room_name
 from gateway.settings import Settings
 from gateway.wire.options import parse_options
 from gateway.wire.stream_options import to_stream_options

@@ -1,6 +1,6 @@
 """Rooms: one session's captions for any number of viewers."""
 
 from gateway.rooms.room import Publication, Room, Viewer
-from gateway.rooms.rooms import Rooms
+from gateway.rooms.rooms import Rooms, RoomsHere
 
-__all__ = ["Publication", "Room", "Rooms", "Viewer"]
+__all__ = ["Publication", "Room", "Rooms", "RoomsHere", "Viewer"]

@@ -14,9 +14,9 @@ CORRECTED = "corrected"
 """Type of the message that says: that final's text is another."""
 
 
-@dataclass(slots=True)
-class _Kept:
-    """A final."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A final, and what became of it."""
 
     final: RoomFrame
     """As who comes late gets it: with what was corrected, in its old place."""
@@ -43,7 +43,7 @@ class Finals:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._kept: dict[SegmentKey, _Kept] = {}
+        self._kept: dict[SegmentKey, Kept] = {}
         self.timeline = Timeline()
         """Where they are, and those that are kept no more were."""
         self.forgotten_ms = 0
@@ -62,7 +62,7 @@ class Finals:
         span = before.final.span if before else self.timeline.place(key[0], *times)
         frame = RoomFrame(fields["seq"], dump_json(fields), key, span=span)
         lead = before.lead if before else text[: len(text) - len(text.lstrip())]
-        self._kept[key] = _Kept(frame, text, lead, before.revision if before else 0)
+        self._kept[key] = Kept(frame, text, lead, before.revision if before else 0)
         if len(self._kept) > self._most:
             oldest = self._kept.pop(next(iter(self._kept)))
             self.forgotten_ms = max(self.forgotten_ms, oldest.final.span[1])
@@ -84,15 +84,15 @@ class Finals:
         if wanted.revision != kept.revision:
             current = {**named, "text": kept.text, "revision": kept.revision}
             raise StaleCorrection(wanted.revision, current)
-        kept.revision += 1
-        text = wanted.text.strip()
-        kept.text = kept.lead + text if text else ""
-        fields = _corrected(json.loads(kept.final.text), kept.text, kept.revision)
-        kept.final = replace(kept.final, text=dump_json(fields))
+        revision, text = kept.revision + 1, wanted.text.strip()
+        text = kept.lead + text if text else ""
+        fields = _corrected(json.loads(kept.final.text), text, revision)
+        final = replace(kept.final, text=dump_json(fields))
         said = {"type": CORRECTED, "session": key[0], "seq": seq, "segment": key[1],
-                "text": kept.text, "revision": kept.revision}  # fmt: skip
-        kept.correction = RoomFrame(seq, dump_json(said))
-        return kept.correction
+                "text": text, "revision": revision}  # fmt: skip
+        correction = RoomFrame(seq, dump_json(said))
+        self._kept[key] = Kept(final, text, kept.lead, revision, correction)
+        return correction
 
     def _find(self, wanted: Correction) -> SegmentKey:
         for session, segment in reversed(self._kept):
@@ -102,6 +102,15 @@ class Finals:
             f"There is no final of segment {wanted.segment} here, or it is no longer kept: correct "
             "a segment that was shown to you."
         )
+
+    def all(self) -> list[Kept]:
+        """Those that are kept, in their order."""
+        return list(self._kept.values())
+
+    def put_back(self, kept: Kept) -> None:
+        """Keeps the next of `all` of another process's."""
+        assert kept.final.segment is not None
+        self._kept[kept.final.segment] = kept
 
     def since(self, seq: int) -> list[RoomFrame]:
         """What somebody lacks who has seen all up to a message; 0: all finals in their order."""

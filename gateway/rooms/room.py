@@ -7,10 +7,11 @@ partials of a segment give way to newer ones, so a slow viewer costs little and 
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.errors import SlowConsumer
 from gateway.rooms.correction import Correction
-from gateway.rooms.finals import Finals
+from gateway.rooms.finals import Finals, Kept
 from gateway.rooms.frames import RoomFrame, SegmentKey
 from gateway.wire.messages import (
     Done,
@@ -25,6 +26,8 @@ from gateway.wire.messages import (
 )
 from gateway.wire.strict_json import dump_json
 
+_SHOWN = (Partial, Final, Suppressed, SpeechStarted, SpeechEnded, UtteranceEnded, Done)
+_OF_TEXT = (Partial.type, Final.type, Suppressed.type)
 LEFT = "left"
 """Type of the message that says: that session speaks here no more."""
 
@@ -93,8 +96,26 @@ class Written:
     """Whether nobody speaks there any more."""
 
 
+@dataclass(frozen=True, slots=True)
+class RoomState:
+    """All that a room knows but its finals."""
+
+    seq: int
+    was_spoken_in: bool
+    speaker: str | None
+    """Its session."""
+    partials: tuple[RoomFrame, ...]
+    timeline: tuple[int, str, int]
+    forgotten_ms: int
+
+
+def for_viewers(message: Outgoing, session: str) -> dict[str, Any] | None:
+    """The fields of a session's message as viewers get it, not numbered yet; None: they do not."""
+    return to_map(message, session, 0) if isinstance(message, _SHOWN) else None
+
+
 class Room:
-    """The one owner of a room's state.
+    """The one owner of a room's state, which depends on nothing but what it is told, and the order.
 
     Args:
         history: finals that are kept for who comes late.
@@ -110,37 +131,48 @@ class Room:
         self._partials: dict[SegmentKey, RoomFrame] = {}
 
     @property
+    def audience(self) -> int:
+        """How many follow."""
+        return len(self.viewers)
+
+    @property
     def is_idle(self) -> bool:
         """Whether nobody would miss it now."""
-        return self.speaker is None and not self.viewers
+        return self.speaker is None and not self.audience
 
     def take(self, session: str, replaced: Callable[[], None]) -> "Publication":
         """Makes a session the speaker, whoever was."""
+        publication = Publication(self, session, replaced)
+        self.seat(publication)
+        return publication
+
+    def seat(self, publication: "Publication") -> None:
+        """The same, where its hold on the room is made already."""
         if self.speaker is not None:
             self.speaker.replace()
-        self.speaker = Publication(self, session, replaced)
+        self.speaker = publication
         self._was_spoken_in = True
-        return self.speaker
 
     def publish(self, message: Outgoing, session: str) -> None:
         """Passes a session's message to all viewers, if it is one for them."""
-        segment: SegmentKey | None = None
-        match message:
-            case Partial() | Final() | Suppressed():
-                segment = (session, message.segment)
-            case SpeechStarted() | SpeechEnded() | UtteranceEnded() | Done():
-                pass
-            case _:
-                return
-        fields = to_map(message, session, self._seq + 1)
-        if segment is not None:
-            self._partials.pop(segment, None)
-        if segment is not None and isinstance(message, Final):
+        if (fields := for_viewers(message, session)) is not None:
+            self.say(fields)
+
+    def say(self, fields: dict[str, Any]) -> None:
+        """Passes a message of `for_viewers` to all of them."""
+        fields = fields | {"seq": self._seq + 1}
+        kind = fields["type"]
+        if kind not in _OF_TEXT:
+            self._tell(RoomFrame(fields["seq"], dump_json(fields)))
+            return
+        segment = (fields["session"], fields["segment"])
+        self._partials.pop(segment, None)
+        if kind == Final.type:
             frame = self._finals.add(segment, fields)
         else:
-            is_partial = isinstance(message, Partial)
+            is_partial = kind == Partial.type
             frame = RoomFrame(fields["seq"], dump_json(fields), segment, is_partial)
-            if segment is not None and is_partial:
+            if is_partial:
                 self._partials[segment] = frame
         self._tell(frame)
 
@@ -180,6 +212,33 @@ class Room:
         open_ = (each for each in self._partials.values() if each.seq > seen)
         return sorted([*self._finals.since(seen), *open_], key=lambda each: each.seq)
 
+    # The same room in another process
+
+    def state(self) -> RoomState:
+        """What `restore` goes on with, beside all of `kept`."""
+        speaker = self.speaker.session if self.speaker is not None else None
+        partials, timeline = tuple(self._partials.values()), self._finals.timeline.state()
+        return RoomState(
+            self._seq, self._was_spoken_in, speaker, partials, timeline, self._finals.forgotten_ms
+        )
+
+    def kept(self) -> list[Kept]:
+        """The finals, in their order."""
+        return self._finals.all()
+
+    def restore(self, state: RoomState) -> None:
+        """Becomes the room whose state it is; its finals come one by one, by `put_back`."""
+        self._seq, self._was_spoken_in = state.seq, state.was_spoken_in
+        if state.speaker is not None:
+            self.speaker = Publication(self, state.speaker, lambda: None)
+        self._partials = {each.segment: each for each in state.partials if each.segment}
+        self._finals.timeline.restore(state.timeline)
+        self._finals.forgotten_ms = state.forgotten_ms
+
+    def put_back(self, kept: Kept) -> None:
+        """The next final."""
+        self._finals.put_back(kept)
+
 
 class Publication:
     """A session's hold on a room, until it gives it up or a newer session takes it.
@@ -189,21 +248,22 @@ class Publication:
     """
 
     def __init__(self, room: Room, session: str, replaced: Callable[[], None]) -> None:
-        self._room, self._session, self._replaced = room, session, replaced
+        self._room, self.session, self._replaced = room, session, replaced
 
     def say(self, message: Outgoing) -> None:
         """Passes a message to all viewers, if it is one for them and this is the speaker."""
         if self._room.speaker is self:
-            self._room.publish(message, self._session)
+            self._room.publish(message, self.session)
 
     def end(self) -> None:
         """Gives the room up; nothing if that is over already."""
         if self._room.speaker is self:
-            self._room.end_session(self._session)
+            self._room.end_session(self.session)
 
     def replace(self) -> None:
         """Takes the room away."""
-        self.end()
+        if self._room.speaker is self:
+            self._room.end_session(self.session)
         self._replaced()
 
 

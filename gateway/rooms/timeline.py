@@ -34,3 +34,11 @@ class Timeline:
     def end_session(self) -> None:
         """What was said last ends with its piece."""
         self.end_ms += -self.end_ms % PIECE_MS
+
+    def state(self) -> tuple[int, str, int]:
+        """All that it knows, for `restore`."""
+        return self.end_ms, self._session, self._began_ms
+
+    def restore(self, state: tuple[int, str, int]) -> None:
+        """Goes on where another's `state` was taken."""
+        self.end_ms, self._session, self._began_ms = state

@@ -17,7 +17,7 @@ from gateway.http.pages import page_routes
 from gateway.http.rooms import room_routes
 from gateway.http.security_headers import SecurityHeaders
 from gateway.metrics import Metrics
-from gateway.rooms import Publication, Rooms
+from gateway.rooms import Publication, Rooms, RoomsHere
 from gateway.server import uvicorn_options
 from gateway.settings import Settings
 from gateway.wire.messages import Final, Partial
@@ -64,7 +64,7 @@ class SpeakerDouble:
 async def speaking(room: str) -> AsyncIterator[SpeakerDouble]:
     """A server of pages and rooms in this event loop, and who speaks in the room."""
     settings, metrics = Settings(), Metrics()
-    rooms, guard = Rooms(settings, metrics), Guard(settings)
+    rooms, guard = RoomsHere(settings, metrics), Guard(settings)
 
     async def refuse(websocket: WebSocket, error: Exception) -> None:
         raise error
@@ -80,7 +80,7 @@ async def speaking(room: str) -> AsyncIterator[SpeakerDouble]:
     with socket.create_server(("127.0.0.1", 0)) as bound:
         serving = asyncio.create_task(server.serve(sockets=[bound]))
         try:
-            speaker = rooms.publish(None, room, SESSION, lambda: None)
+            speaker = await rooms.publish(None, room, SESSION, lambda: None)
             yield SpeakerDouble(bound.getsockname()[1], speaker, rooms, guard)
         finally:
             server.should_exit = True

@@ -151,7 +151,7 @@ async def test_an_editor_corrects_finals_in_place_and_sees_who_was_first(
         await button.press("Enter")
         await field.fill("The board met.")
         theirs = Correction(type="correct", segment=0, text="The Board met again.", revision=1)
-        speaker.rooms.correct(None, "hall", theirs)
+        await speaker.rooms.correct(None, "hall", theirs)
         await expect(note).to_contain_text("changed this to “The Board met again.”")
         network.refusing = True
         network.cut()
@@ -162,7 +162,8 @@ async def test_an_editor_corrects_finals_in_place_and_sees_who_was_first(
         await expect(page.locator("#state")).not_to_have_text("Reconnecting")
         await field.press("Enter")
         await expect(first).to_have_text("The board met.")
-        said = [json.loads(each.text) for each in speaker.rooms.finals(None, "hall")]
+        written = await speaker.rooms.written(None, "hall")
+        said = [json.loads(each.text) for each in written.finals]
         assert [(each["text"], each.get("revision")) for each in said] == [
             (" The board met.", 3),
             (" It agreed.", None),

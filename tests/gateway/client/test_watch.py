@@ -43,7 +43,7 @@ async def test_finals_are_lines() -> None:
         while "Three" not in written.getvalue():
             await asyncio.sleep(0.01)
         better = Correction(type="correct", segment=0, text="One, two.", revision=0)
-        speaker.rooms.correct(None, "hall", better)
+        await speaker.rooms.correct(None, "hall", better)
         while "One, two." not in written.getvalue():
             await asyncio.sleep(0.01)
         watching.cancel()

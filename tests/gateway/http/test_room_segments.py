@@ -71,7 +71,7 @@ async def test_the_playlist_ends_with_the_session_and_goes_on_with_the_next(
     before = await segments(player, found)
     assert [texts(each) for each in before] == [["One."]]
 
-    speaker.publication = speaker.rooms.publish(None, "hall", "f" * 32, lambda: None)
+    speaker.publication = await speaker.rooms.publish(None, "hall", "f" * 32, lambda: None)
     speaker.final(" Two.", end_ms=PIECE_MS)
     found = await listed(player)
     assert not found.is_endlist
@@ -88,7 +88,7 @@ async def test_only_an_editor_changes_a_segment(
 ) -> None:
     speaker.final(" Won.", end_ms=2 * PIECE_MS)
     better = Correction(type="correct", segment=0, text="One.", revision=0)
-    speaker.rooms.correct(None, "hall", better)
+    await speaker.rooms.correct(None, "hall", better)
 
     changed = await segments(player, await listed(player))
     assert [texts(each) for each in changed] == [["One."], ["One."]]

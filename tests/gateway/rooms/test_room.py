@@ -8,7 +8,7 @@ import pytest
 
 from gateway.errors import InvalidOption, SlowConsumer, TooManySessions
 from gateway.metrics import Metrics
-from gateway.rooms import Room, Rooms, Viewer
+from gateway.rooms import Room, RoomsHere, Viewer
 from gateway.rooms.frames import RoomFrame
 from gateway.settings import Settings
 from gateway.wire.messages import Final, Partial, Pong, Suppressed
@@ -108,8 +108,8 @@ async def test_too_much_waiting_ends_that_viewer_only() -> None:
         await slow.get()
 
 
-def rooms(**settings: int) -> Rooms:
-    return Rooms(Settings(**settings), Metrics())  # type: ignore[arg-type]
+def rooms(**settings: int) -> RoomsHere:
+    return RoomsHere(Settings(**settings), Metrics())  # type: ignore[arg-type]
 
 
 def never() -> None:
@@ -118,21 +118,21 @@ def never() -> None:
 
 async def test_a_newer_session_takes_the_room_and_the_older_one_is_told_once() -> None:
     some, told = rooms(), []
-    older = some.publish(None, "a", "old", lambda: told.append("old"))
-    newer = some.publish(None, "a", "new", never)
+    older = await some.publish(None, "a", "old", lambda: told.append("old"))
+    newer = await some.publish(None, "a", "new", never)
     older.say(final(0, "late"))
     older.end()
     newer.say(final(0, "new"))
 
     assert told == ["old"]
-    with some.viewing(None, "a") as viewer:
+    async with some.viewing(None, "a") as viewer:
         assert shown([await viewer.get()]) == [("final", "new", 0)]
 
 
 async def test_viewers_are_told_that_the_speaker_left() -> None:
     some = rooms()
-    with some.viewing(None, "a") as viewer:
-        speaker = some.publish(None, "a", "s", never)
+    async with some.viewing(None, "a") as viewer:
+        speaker = await some.publish(None, "a", "s", never)
         speaker.say(final(0))
         speaker.end()
         speaker.end()
@@ -152,39 +152,40 @@ def test_a_final_that_is_said_again_is_kept_once() -> None:
 
 async def test_keys_do_not_meet_in_a_room() -> None:
     some = rooms()
-    with some.viewing("bob", "a") as viewer:
-        some.publish("alice", "a", "hers", never).say(final(0, "hers"))
-        some.publish("bob", "a", "his", never).say(final(0, "his"))
+    async with some.viewing("bob", "a") as viewer:
+        (await some.publish("alice", "a", "hers", never)).say(final(0, "hers"))
+        (await some.publish("bob", "a", "his", never)).say(final(0, "his"))
         assert shown([await viewer.get()]) == [("final", "his", 0)]
 
 
 async def test_an_unused_room_makes_place_and_a_used_one_does_not() -> None:
     some = rooms(max_rooms=1)
-    speaker = some.publish(None, "a", "s", never)
+    speaker = await some.publish(None, "a", "s", never)
     speaker.say(final(0))
-    with pytest.raises(TooManySessions), some.viewing(None, "b"):
-        pass
+    with pytest.raises(TooManySessions):
+        await some.viewing(None, "b").__aenter__()
     speaker.end()
-    with some.viewing(None, "b"):
+    async with some.viewing(None, "b"):
         pass
-    some.publish(None, "a", "s", never).say(final(1))
-    with some.viewing(None, "a") as viewer:
+    (await some.publish(None, "a", "s", never)).say(final(1))
+    async with some.viewing(None, "a") as viewer:
         assert shown([await viewer.get()]) == [("final", "said", 1)]
 
 
 @pytest.mark.parametrize("setting", ["max_viewers", "max_viewers_per_room"])
-def test_viewers_are_bounded_and_places_come_back(setting: str) -> None:
+async def test_viewers_are_bounded_and_places_come_back(setting: str) -> None:
     some = rooms(**{setting: 1})
-    with some.viewing(None, "a"), pytest.raises(TooManySessions), some.viewing(None, "a"):
-        pass
-    with some.viewing(None, "a"):
+    async with some.viewing(None, "a"):
+        with pytest.raises(TooManySessions):
+            await some.viewing(None, "a").__aenter__()
+    async with some.viewing(None, "a"):
         pass
 
 
 @pytest.mark.parametrize("name", ["", "a b", "ä", "a/b", "x" * 65, "a\n"])
-def test_bad_names_are_refused(name: str) -> None:
-    with pytest.raises(InvalidOption), rooms().viewing(None, name):
-        pass
+async def test_bad_names_are_refused(name: str) -> None:
+    with pytest.raises(InvalidOption):
+        await rooms().viewing(None, name).__aenter__()
 
 
 async def test_a_viewer_that_takes_messages_at_once_gets_each_once_and_in_order() -> None:
