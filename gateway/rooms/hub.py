@@ -221,6 +221,7 @@ class Member:
 
     def __init__(self, hub: Hub, pipe: Pipe, kill: Callable[[], None]) -> None:
         self._hub, self._pipe, self._kill = hub, pipe, kill
+        self._is_over = False
         self._waiting: asyncio.Queue[Iterable[str]] = asyncio.Queue(MAX_WAITING)
         self.holds: dict[int, tuple[SharedRoom, Publication | None]] = {}
         """Its sessions and, without a publication, its viewers: by the process's own numbers."""
@@ -230,8 +231,7 @@ class Member:
         try:
             ask = parse_ask(text)
         except ValueError:
-            log.error("worker_talks_nonsense")
-            self._kill()
+            self._end("worker_talks_nonsense")
         else:
             self._hub.take(self, ask)
 
@@ -244,8 +244,13 @@ class Member:
         try:
             self._waiting.put_nowait(texts)
         except asyncio.QueueFull:
-            log.error("worker_does_not_read", waiting=MAX_WAITING)
+            self._end("worker_does_not_read")
+
+    def _end(self, reason: str) -> None:
+        if not self._is_over:
+            log.error(reason)
             self._kill()
+        self._is_over = True
 
     async def write(self) -> None:
         """Tells the process, as fast as it reads."""
