@@ -5,26 +5,55 @@ from engine.messages import SAMPLE_RATE
 TARGET_LOAD = 0.8
 """Share of the time that partial steps may fill; the rest is for finals and for bursts."""
 SMOOTHING = 0.1
+DOUBT = 0.01
+"""Variance of batch sizes, in steps², below which they do not tell what a step costs."""
 
 
 class Pacing:
-    """Stretches every session's cadence evenly when the steps of all do not fit (P6)."""
+    """Stretches every session's cadence evenly when the steps of all do not fit (P6).
+
+    What a batch takes is taken for a straight line over its steps. Where a batch costs much by
+    itself, as on a GPU, small ones say little of how many steps there is room for: to go by their
+    mean would stretch the cadence, which makes them smaller still. While batches do not differ it
+    is all the batch's own: should that be too little, they grow, and tell.
+    """
 
     def __init__(self) -> None:
         self._seconds = self._steps = 0.0
         """Of a recent batch, smoothed."""
+        self._variance = self._covariance = 0.0
+        """Of steps, and of steps and seconds."""
 
     def observe(self, seconds: float, steps: int) -> None:
         """A batch of ``steps`` took ``seconds``."""
         share = SMOOTHING if self._steps else 1.0
-        self._seconds += share * (seconds - self._seconds)
-        self._steps += share * (steps - self._steps)
+        longer, more = seconds - self._seconds, steps - self._steps
+        self._seconds += share * longer
+        self._steps += share * more
+        self._variance = (1 - share) * (self._variance + share * more * more)
+        self._covariance = (1 - share) * (self._covariance + share * more * longer)
 
     @property
     def step_cost_s(self) -> float:
         """Seconds of the model's time per step; a large batch, which says more, counts for more."""
         return self._seconds / self._steps if self._steps else 0.0
 
-    def cadence(self, active: int) -> int:
-        """Samples between two steps of a segment that ``active`` open segments can all have."""
-        return int(active * self.step_cost_s / TARGET_LOAD * SAMPLE_RATE)
+    @property
+    def further_step_s(self) -> float:
+        """Seconds by which one step more makes a batch longer."""
+        slope = self._covariance / (self._variance + DOUBT)
+        return min(self.step_cost_s, max(0.0, slope))
+
+    @property
+    def batch_cost_s(self) -> float:
+        """Seconds that a batch takes beyond its steps."""
+        return self._seconds - self._steps * self.further_step_s
+
+    def cadence(self, active: int, batches: int) -> int:
+        """Samples between two steps of a segment that ``active`` open segments can all have.
+
+        Args:
+            batches: in so few one step of each of them can be taken.
+        """
+        seconds = batches * self.batch_cost_s + active * self.further_step_s
+        return int(seconds / TARGET_LOAD * SAMPLE_RATE)

@@ -128,7 +128,7 @@ class Worker:
     def cadence(self) -> int:
         """Samples between two partial steps of a segment, if one more session spoke."""
         speaking = sum(session.stream.speaking for session in self._sessions.values())
-        return self._pacing.cadence(speaking + 1)
+        return self._affordable(speaking + 1)
 
     @property
     def cadence_in_force(self) -> int:
@@ -235,7 +235,7 @@ class Worker:
                 self._unheard[session] = None
 
     def _pace(self) -> None:
-        self._cadence = self._pacing.cadence(
+        self._cadence = self._affordable(
             sum(
                 session.stream.speaking
                 for session in self._sessions.values()
@@ -243,6 +243,10 @@ class Worker:
             )
         )
         self._say_cadence(self._cadence)
+
+    def _affordable(self, active: int) -> int:
+        full = -(-active // self.model.max_batch)
+        return self._pacing.cadence(active, max(full, min(active, self.lanes)))
 
     # Stepping
 

@@ -1,5 +1,7 @@
 """How far the cadence stretches when steps do not all fit."""
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ costs = st.lists(st.tuples(st.floats(0.001, 10), st.integers(1, 64)), min_size=1
 
 
 def test_nothing_measured_stretches_nothing() -> None:
-    assert Pacing().cadence(1000) == 0
+    assert Pacing().cadence(1000, 1000) == 0
 
 
 def test_the_first_batch_counts_at_once() -> None:
@@ -22,12 +24,14 @@ def test_the_first_batch_counts_at_once() -> None:
 
 
 @given(costs, st.integers(1, 1000))
-def test_at_that_cadence_all_steps_just_fit(seen: list[tuple[float, int]], active: int) -> None:
+def test_at_that_cadence_all_steps_fit_one_by_one(
+    seen: list[tuple[float, int]], active: int
+) -> None:
     pacing = Pacing()
     for seconds, steps in seen:
         pacing.observe(seconds, steps)
 
-    cadence_s = (pacing.cadence(active) + 1) / SAMPLE_RATE
+    cadence_s = (pacing.cadence(active, active) + 1) / SAMPLE_RATE
     assert active * pacing.step_cost_s <= TARGET_LOAD * cadence_s * (1 + 1e-9)
 
 
@@ -49,7 +53,7 @@ def test_more_sessions_never_get_a_shorter_cadence(
     for seconds, steps in seen:
         pacing.observe(seconds, steps)
 
-    assert pacing.cadence(fewer) <= pacing.cadence(fewer + more)
+    assert pacing.cadence(fewer, fewer) <= pacing.cadence(fewer + more, fewer + more)
 
 
 def test_a_single_step_that_waits_long_says_little_beside_full_batches() -> None:
@@ -74,4 +78,54 @@ def test_nobody_speaking_needs_no_cadence() -> None:
     pacing = Pacing()
     pacing.observe(5.0, 1)
 
-    assert pacing.cadence(0) == 0
+    assert pacing.cadence(0, 0) == 0
+
+
+def test_batches_of_one_step_are_paid_one_by_one() -> None:
+    pacing = Pacing()
+    for _ in range(50):
+        pacing.observe(0.1, 1)
+
+    assert pacing.cadence(40, 40) == pytest.approx(40 * 0.1 / TARGET_LOAD * SAMPLE_RATE)
+
+
+@given(st.floats(0.01, 0.2), st.floats(0.0005, 0.005), st.integers(0, 1000))
+def test_small_batches_tell_what_large_ones_will_take(
+    batch_s: float, step_s: float, seed: int
+) -> None:
+    pacing, luck = Pacing(), Random(seed)
+    for _ in range(200):
+        steps = luck.randint(1, 12)
+        pacing.observe(batch_s + step_s * steps, steps)
+
+    fits_s = (batch_s + 500 * step_s) / TARGET_LOAD
+    assert pacing.cadence(500, 1) / SAMPLE_RATE == pytest.approx(fits_s, rel=0.5)
+
+
+@given(st.integers(50, 400))
+def test_a_gpu_that_is_seldom_full_does_not_stretch_itself_empty(active: int) -> None:
+    """Batches hold what became due during the one before, as with the engine's own."""
+    pacing, luck, cadence_s = Pacing(), Random(active), 2.0
+    for _ in range(500):
+        arrived = active / cadence_s * 0.09
+        steps = max(1, round(arrived + luck.gauss(0, arrived**0.5)))
+        pacing.observe(0.070 + 0.002 * steps, steps)
+        cadence_s = max(2.0, pacing.cadence(active, 1) / SAMPLE_RATE)
+
+    assert cadence_s < 2.5
+
+
+@given(costs, st.integers(1, 100))
+def test_fewer_batches_never_take_longer(seen: list[tuple[float, int]], active: int) -> None:
+    pacing = Pacing()
+    for seconds, steps in seen:
+        pacing.observe(seconds, steps)
+
+    assert pacing.cadence(active, 1) <= pacing.cadence(active, active)
+
+
+def test_the_first_small_batch_does_not_keep_a_crowd_waiting() -> None:
+    pacing = Pacing()
+    pacing.observe(0.072, 1)
+
+    assert pacing.cadence(400, 1) / SAMPLE_RATE == pytest.approx(0.072 / TARGET_LOAD, rel=0.01)
