@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,13 @@ class Cluster:
         """The processes of all pools."""
         return self._actors("PoolActor")
 
+    def kill(self) -> None:
+        """Ends all its processes; they would end by themselves, but not at once."""
+        with suppress(psutil.NoSuchProcess):
+            for process in [*self.head.children(recursive=True), self.head]:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+
     def _actors(self, kind: str) -> list[psutil.Process]:
         found = []
         for process in self.head.children(recursive=True):
@@ -53,13 +60,29 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Four CPUs, whatever the machine has; the environment leads to it while it lives."""
-    port, client_port = free_port(), free_port()
+    """The environment leads to it while it lives."""
     access = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    with (
+        a_cluster(tmp_path_factory.mktemp("ray") / "head.log", access) as cluster,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in access.items():
+            patch.setenv(name, value)
+        patch.setenv("RAY_ADDRESS", f"127.0.0.1:{cluster.port}")
+        yield cluster
+
+
+@contextmanager
+def a_cluster(log: Path, access: dict[str, str] | None = None) -> Iterator[Cluster]:
+    """With four CPUs, whatever the machine has.
+
+    Args:
+        access: environment variables with its token; none: the environment has them.
+    """
+    port, client_port = free_port(), free_port()
     # By default all other work on the machine, as that of other tests, goes before Ray's.
     ours = {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
-    environment = {**os.environ, **ours, **access}
-    log = tmp_path_factory.mktemp("ray") / "head.log"
+    environment = {**os.environ, **ours, **(access or {})}
     with log.open("wb") as file:
         head = subprocess.Popen(
             [
@@ -70,20 +93,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             ],
             env=environment, cwd=ROOT, stdout=file, stderr=file, start_new_session=True,
         )  # fmt: skip
+    cluster = Cluster(psutil.Process(head.pid), port, client_port)
     try:
         _wait_for(client_port, head, log)
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in access.items():
-                patch.setenv(name, value)
-            patch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
-            yield Cluster(psutil.Process(head.pid), port, client_port)
+        yield cluster
     finally:
-        family = psutil.Process(head.pid).children(recursive=True)
-        head.kill()
+        cluster.kill()
         head.wait()
-        for process in family:  # they would end by themselves, but not at once
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
 
 
 def _wait_for(port: int, head: subprocess.Popen[bytes], log: Path) -> None:

@@ -13,6 +13,9 @@ from engine.cluster.pool import Plan, Pool
 from engine.models.base import ModelUnavailableError
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Ray's client would hold up whoever calls it for half a minute, for a cluster that may be no more;
+# `RayRunner` joins again by itself.
+os.environ.setdefault("RAY_CLIENT_RECONNECT_GRACE_PERIOD", "0")
 _TOKENS, _TOKEN_FILE = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"), Path.home() / ".ray/auth_token"
 if any(map(os.environ.get, _TOKENS)) or _TOKEN_FILE.exists():
     # Ray shows its token to a cluster that it did not start only when told to.
@@ -39,8 +42,14 @@ class PoolActor(Pool):
 
     def __init__(self, plan: Plan) -> None:
         prefix = f"{plan.name}-copy-"
-        names = [name for name in ray.util.list_named_actors() if name.startswith(prefix)]
-        running = {int(name.removeprefix(prefix)): ray.get_actor(name) for name in names}
+        # Whoever made the pool may be at home in another namespace, as Ray Serve is.
+        actors = ray.util.list_named_actors(all_namespaces=True)
+        ours = [each["name"] for each in actors if each["namespace"] == NAMESPACE]
+        running = {
+            int(name.removeprefix(prefix)): ray.get_actor(name, NAMESPACE)
+            for name in ours
+            if name.startswith(prefix)
+        }
         me = ray.get_runtime_context().current_actor
         super().__init__(plan, _start_copy, _stop, lambda: _stop(me), running)
 
@@ -80,16 +89,22 @@ def connect(address: str, plan: Plan) -> None:
 def pool_of(plan: Plan) -> Any:
     """The actor that owns this plan's copies, new if there is none."""
     options = {
-        "name": plan.name, "get_if_exists": True, "lifetime": "detached", "num_cpus": 0,
-        "max_restarts": -1, "max_concurrency": CALLS_AT_ONCE,
+        "name": plan.name, "namespace": NAMESPACE, "get_if_exists": True, "lifetime": "detached",
+        "num_cpus": 0, "max_restarts": -1, "max_concurrency": CALLS_AT_ONCE,
     }  # fmt: skip
     return ray.remote(PoolActor).options(**options).remote(plan)
 
 
 def is_loss(error: Exception) -> bool:
     """Whether an actor, its machine or the connection is gone, rather than its code at fault."""
-    lost = isinstance(error, RayError | ConnectionError)
+    lost = isinstance(error, RayError | ConnectionError) or is_disconnection(error)
     return lost and not isinstance(error, RayTaskError)
+
+
+def is_disconnection(error: Exception) -> bool:
+    """Whether this process is no part of the cluster any more: all copies are out of reach."""
+    # Ray's client says so by an exception of no class of its own.
+    return isinstance(error, ConnectionError) or type(error) is Exception
 
 
 def _connect(address: str, plan: Plan) -> None:

@@ -200,7 +200,7 @@ class RayRunner:
     async def _messages(
         self, copy: Copy, steps: bytes, audio: Audio, telling: bool
     ) -> AsyncIterator[bytes]:
-        from engine.cluster.ray_actors import is_loss
+        from engine.cluster.ray_actors import is_disconnection, is_loss
 
         try:
             if not telling:
@@ -210,6 +210,8 @@ class RayRunner:
             async for message in call.remote(steps, audio):
                 yield await message
         except Exception as error:
+            if is_disconnection(error):
+                self._copies = {}  # until the cluster is joined again
             if is_loss(error):
                 raise CopyLostError from error
             raise StepFailedError(f"a copy of the model raised {type(error).__name__}") from error
@@ -239,7 +241,7 @@ class RayRunner:
     async def _rejoin(self) -> None:
         from engine.cluster import ray_actors
 
-        self._copies = {}
+        self._copies, self._places = {}, {}
         with contextlib.suppress(ModelUnavailableError):  # not yet
             await asyncio.to_thread(ray_actors.leave)
             await self._join()
@@ -275,7 +277,8 @@ class RayRunner:
         if self._copies.pop(copy.number, None) is not None:
             log.warning("copy_lost", copy=copy.number, left=len(self._copies))
             self.restarts += 1
-            self._pool.lost.remote(copy.number)
+            with contextlib.suppress(Exception):  # the way to the pool may be lost too
+                self._pool.lost.remote(copy.number)
 
     async def close(self) -> None:
         """See `Runner`."""
@@ -285,7 +288,8 @@ class RayRunner:
             self._refreshing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._refreshing
-        for copy in self._copies.values():
-            copy.actor.forget.remote([*copy.over, *copy.sent])
+        with contextlib.suppress(Exception):  # the cluster may be gone
+            for copy in self._copies.values():
+                copy.actor.forget.remote([*copy.over, *copy.sent])
         self._copies = {}
         await asyncio.to_thread(ray_actors.leave)
