@@ -1,7 +1,7 @@
 """Writes the versions that images are built with: those installed here, which the tests ran with.
 
 ``make lock``, that is ``python deploy/lock.py > deploy/constraints.txt``. Only what Scribewire and
-its extra ``cluster`` need is listed, with all that those need in turn.
+its extra ``kuberay`` need is listed, with all that those need in turn.
 """
 
 from importlib.metadata import PackageNotFoundError, distribution
@@ -30,7 +30,7 @@ def needed(name: str, extras: frozenset[str], found: dict[str, str]) -> dict[str
 
 def main() -> None:
     """Prints the constraints, one a line."""
-    found = needed("scribewire", frozenset({"cluster"}), {})
+    found = needed("scribewire", frozenset({"kuberay"}), {})
     print("# Written by `make lock`; what the images are built with.")
     for name, version in sorted(found.items()):
         if name != "scribewire":
