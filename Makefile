@@ -36,6 +36,8 @@ lock: $(VENV)/.installed-dev  ## the versions that images are built with: those 
 system:  ## Debian packages that a bare machine lacks (run as root)
 	apt-get update -q
 	apt-get install -y -q python3 python3-venv make libportaudio2 chromium npm espeak-ng openssl curl
+	@# For the tests of deploy/, which start their own: `systemctl disable --now nginx prometheus` if yours listen on 80 and 9090.
+	apt-get install -y -q --no-install-recommends nginx prometheus
 
 clean:
 	rm -rf $(VENV) build dist
