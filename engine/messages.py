@@ -3,7 +3,7 @@
 The lowest layer: frozen dataclasses and their msgpack form. No torch, no pickle, no I/O.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
 import msgpack
@@ -152,6 +152,9 @@ class StepResult:
     cannot be had, as in a language that no aligner knows."""
 
 
+_RESULT_FIELDS = tuple(field.name for field in fields(StepResult))
+
+
 def pack_step(step: Step, audio_from: int) -> dict[str, Any]:
     """The msgpack map of a step that carries only its audio from sample ``audio_from`` on."""
     return describe_step(step, audio_from) | {"audio": step.audio[audio_from:].tobytes()}
@@ -231,18 +234,18 @@ def unpack_progress(packed: dict[str, Any]) -> Progress:
 
 def pack_result(result: StepResult) -> dict[str, Any]:
     """The msgpack map of a result."""
-    return asdict(result)
+    # Not `asdict`, which copies every token.
+    return {name: getattr(result, name) for name in _RESULT_FIELDS}
 
 
 def unpack_result(packed: dict[str, Any]) -> StepResult:
     """Inverse of `pack_result`."""
-    result = StepResult(**packed)
-    return replace(
-        result,
-        tokens=tuple(result.tokens),
-        pieces=tuple(result.pieces),
-        words=tuple(TimedWord(*word) for word in result.words),
-    )
+    lists = {
+        "tokens": tuple(packed["tokens"]),
+        "pieces": tuple(packed["pieces"]),
+        "words": tuple(TimedWord(*word) for word in packed["words"]),
+    }
+    return StepResult(**packed | lists)
 
 
 def dumps(message: dict[str, Any]) -> bytes:

@@ -1,10 +1,23 @@
-"""The port: one socket, or one for each of several processes."""
+"""The port: one socket, or one for each of several processes; and how many may be connected."""
 
+import resource
 import socket
 from contextlib import ExitStack
 
 from gateway.parts import CannotStartError
 from gateway.settings import Settings
+
+MOST_DESCRIPTORS = 1 << 20
+
+
+def allow_connections() -> None:
+    """Raises this process's limit of descriptors, and so its children's, as far as is allowed.
+
+    A connection takes one, and what starts services gives them 1,024.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, MOST_DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def bind(settings: Settings, *, shared: bool = False) -> socket.socket:

@@ -24,7 +24,7 @@ from gateway.fair_reading import fairly_read
 from gateway.handshake import punctual
 from gateway.http.health import look
 from gateway.lateness import watch_lateness
-from gateway.listening import bind, cannot_listen, url_of
+from gateway.listening import allow_connections, bind, cannot_listen, url_of
 from gateway.log import configure_logging
 from gateway.metrics import Metrics
 from gateway.parts import CannotStartError as CannotStartError
@@ -240,6 +240,7 @@ def serve(settings: Settings) -> int:
     """Runs a gateway until SIGTERM or Ctrl-C; the process's exit code."""
     configure_logging(settings)
     _warn_of_misspelt_settings()
+    allow_connections()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             if settings.workers > 1:
