@@ -1,5 +1,6 @@
 """A segment: a stretch of a session between two finals, and what the model has said of it. Pure."""
 
+from array import array
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -103,8 +104,9 @@ class Segment:
     finalize_id: str | None = None
     voiced: int = 0
     """Samples of frames with speech."""
-    frames: list[tuple[int, bool]] = field(default_factory=list)
-    """End and verdict of each frame heard, to know what speech lies behind a cut."""
+    frames: "array[int]" = field(default_factory=lambda: array("q"))
+    """End of each frame heard, negative if it was no speech: to know what lies behind a cut. No
+    objects: with hundreds of sessions they are what the garbage collector would be called for."""
     history: deque[Hypothesis] = field(default_factory=deque)
     """Hypotheses, oldest first: the newest settled one and all after it."""
     prefix_length: int = 0
@@ -147,7 +149,7 @@ class Segment:
 
     def hear(self, end: int, voiced: bool, samples: int) -> None:
         """Takes note of the frame of ``samples`` samples that ends at ``end``."""
-        self.frames.append((end, voiced))
+        self.frames.append(end if voiced else -end)
         if voiced:
             self.voiced += samples
             self.speech_end = end
@@ -192,15 +194,15 @@ class Segment:
 
     def split(self, cut: int) -> "Segment | None":
         """Ends this segment at ``cut``; what was heard behind it becomes the next, if speech."""
-        later = [frame for frame in self.frames if frame[0] > cut]
+        later = [end for end in self.frames if abs(end) > cut]
         self.end = cut
-        if not any(voiced for _, voiced in later):
+        if not any(end > 0 for end in later):
             return None
         rest = Segment(index=self.index + 1, start=cut, speech_end=cut)
         previous = cut
-        for end, voiced in later:
-            rest.hear(end, voiced, end - previous)
-            previous = end
+        for end in later:
+            rest.hear(abs(end), end > 0, abs(end) - previous)
+            previous = abs(end)
         return rest
 
 

@@ -284,6 +284,6 @@ class Segmenter:
         if segment.speculative_end != end:
             segment.speculation = None
         segment.end, segment.reason, segment.finalize_id = end, reason, id
-        segment.frames.clear()
+        del segment.frames[:]
         self.open, self._floor = None, end
         self.closed.append(segment)

@@ -16,6 +16,8 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 
+from gateway.framing import Framing
+
 WRITE_NOW, TAKE_NOW = "scribewire.write_now", "scribewire.take_now"
 """Where an ASGI scope has `DirectProtocol.write_now` and `DirectProtocol.take_now`."""
 TAKEN_AT_ONCE = 16
@@ -54,9 +56,14 @@ def take_now(scope: Scope, take: TakeNow) -> None:
 class DirectProtocol(WebSocketsSansIOProtocol):
     """uvicorn's, with these ways."""
 
-    _take: TakeNow | None = None
-    _left = 0
-    """Messages that may yet be taken in this turn of the event loop."""
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._take: TakeNow | None = None
+        self._left = 0
+        """Messages that may yet be taken in this turn of the event loop."""
+        self._framing = Framing()
+        self._held = b""
+        """The beginning of a frame that is too little to tell what it is."""
 
     def handle_connect(self, event: Request) -> None:
         """Offers them to the application."""
@@ -83,14 +90,36 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._take = take
 
     def data_received(self, data: bytes) -> None:
-        """uvicorn's own."""
+        """Hands whole binary messages over, as long as no other waits; the rest is uvicorn's."""
+        if not self.handshake_initiated:  # uvicorn gives us the request by itself
+            super().data_received(data)
+            return
         self._left = TAKEN_AT_ONCE
-        super().data_received(data)
+        if self._held:
+            data, self._held = self._held + data, b""
+        at = kept = 0
+        """Up to where ``data`` was looked at; from where on it is still to be passed on."""
+        while at < len(data):
+            end, message = self._framing.next(data, at)
+            if end == at:
+                self._held = data[at:]
+                break
+            if message is not None:
+                if kept < at:
+                    super().data_received(data[kept:at])
+                kept = end if self._taken(message) else at
+            at = end
+        if kept < at:
+            super().data_received(data[kept:at])
 
     def handle_bytes(self, event: Frame) -> None:
-        """Hands a whole message over, unless others wait before it."""
-        if self._take is not None and event.fin and self._left and self.queue.empty():
-            self._left -= 1
-            if not self.close_sent and self._take(bytes(event.data)):
-                return
-        super().handle_bytes(event)
+        """The same for a message that came in several reads."""
+        if not event.fin or not self._taken(bytes(event.data)):
+            super().handle_bytes(event)
+
+    def _taken(self, message: bytes) -> bool:
+        if self._take is None or not self._left or not self.queue.empty():
+            return False
+        is_taken = self.conn.state is State.OPEN and self._take(message)
+        self._left = self._left - 1 if is_taken else 0  # none overtakes one that is to wait
+        return is_taken
