@@ -26,8 +26,8 @@ from gateway.bench.usage import Sampler, wait_until_idle
 from gateway.bench.words import read_words, shipped
 from gateway.errors import GatewayError
 
-SESSIONS_A_PROCESS = 250
-"""A fifth of a core, with 100 ms frames."""
+SESSIONS_A_PROCESS = 1000
+"""A fifth of a core, with 100 ms frames (`tests.measure_generator`)."""
 PROBE_S, PROBE_WARM_UP_S = 30.0, 5.0
 AUTO_STAGGER_S = 2.0
 

@@ -36,7 +36,7 @@ def bench(
     frame_ms: Annotated[int, typer.Option(min=10, help="Audio in each message.")] = 100,
     processes: Annotated[
         int | None,
-        typer.Option(min=1, help="Of the load generator.", show_default="one for 250 sessions"),
+        typer.Option(min=1, help="Of the load generator.", show_default="one for 1000 sessions"),
     ] = None,
     stagger_s: Annotated[
         float | None,

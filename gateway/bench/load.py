@@ -12,6 +12,7 @@ from multiprocessing.context import SpawnProcess
 from websockets.uri import parse_uri
 
 from gateway.bench.client import Client, RefusedError, SessionLog, audio_frames
+from gateway.bench.pacer import Pacer
 from gateway.bench.plan import Load
 
 CONNECT_AT_ONCE = 32
@@ -96,10 +97,9 @@ async def _play_share(parent: Connection, load: Load, share: list[int]) -> None:
     clients = await asyncio.gather(*map(opened, share))
     parent.send([])
     began: float = await asyncio.to_thread(parent.recv)
-    loop = asyncio.get_running_loop()
+    pacer = Pacer()
     for client in clients:
-        at = began + load.offset_s(client.log.index)
-        loop.call_later(max(0.0, at - time.monotonic()), client.begin, at)
+        client.begin(began + load.offset_s(client.log.index), pacer)
     ends = began + load.stagger_s + load.duration_s + load.linger_s
     await asyncio.wait(
         [client.over for client in clients], timeout=max(0.0, ends - time.monotonic())

@@ -1,24 +1,32 @@
 """The paced client against a scripted server."""
 
 import asyncio
+import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from gateway.bench.client import Client, RefusedError, SessionLog, audio_frames
+from gateway.bench.pacer import Pacer
 from tests.gateway.client.peer import Peer, peer
+from tests.gateway.test_tls import certificate, trusting
 
 FRAMES = audio_frames([bytes([i]) * 320 for i in range(3)])
 
 
-async def opened(url: str, count: int, api_key: str | None = None) -> Client:
+async def opened(
+    url: str, count: int, api_key: str | None = None, *, frames: Sequence[bytes] = FRAMES,
+    tls: ssl.SSLContext | None = None,
+) -> Client:  # fmt: skip
     address = urlsplit(url)
     _, client = await asyncio.get_running_loop().create_connection(
-        lambda: Client(f"{url}/v1/stream", FRAMES, count, SessionLog(0, frame_ms=10), api_key),
+        lambda: Client(f"{url}/v1/stream", frames, count, SessionLog(0, frame_ms=10), api_key),
         address.hostname or "",
         address.port or 0,
+        ssl=tls,
     )
     await client.ready
     return client
@@ -28,7 +36,7 @@ async def played(script: Callable[[Peer], Awaitable[None]], count: int = 7) -> S
     """What is logged of a session with a server that follows the script."""
     async with peer(script) as url:
         client = await opened(url, count)
-        client.begin(time.monotonic() + 0.05)
+        client.begin(time.monotonic() + 0.05, Pacer())
         async with asyncio.timeout(10):
             await client.over
         return client.log
@@ -79,7 +87,7 @@ async def test_a_late_frame_delays_no_other() -> None:
 
     async with peer(script) as url:
         client = await opened(url, 20)
-        client.begin(time.monotonic())
+        client.begin(time.monotonic(), Pacer())
         time.sleep(0.1)  # noqa: ASYNC251  (the event loop is held up on purpose)
         await client.over
 
@@ -116,7 +124,7 @@ async def test_a_session_that_never_ends_is_given_up() -> None:
 
     async with peer(script) as url:
         client = await opened(url, 1)
-        client.begin(time.monotonic())
+        client.begin(time.monotonic(), Pacer())
         await asyncio.sleep(0.1)
         client.give_up("not done in time")
         await client.over
@@ -130,3 +138,47 @@ async def test_a_server_that_says_goodbye_at_once_is_a_refusal() -> None:
 
     with pytest.raises(RefusedError, match="closed with 4429"):
         await played(script)
+
+
+async def test_what_the_kernel_has_no_room_for_comes_in_its_place() -> None:
+    heard = []
+
+    async def script(server: Peer) -> None:
+        await server.ready()
+        server.socket.transport.pause_reading()
+        await asyncio.sleep(0.5)
+        server.socket.transport.resume_reading()
+        heard.extend(await server.hear_all())
+        await server.done()
+
+    async with peer(script) as url:
+        frames = audio_frames([bytes([i]) * 800_000 for i in range(20)])
+        client = await opened(url, 20, frames=frames)
+        client.begin(time.monotonic(), Pacer())
+        async with asyncio.timeout(20):
+            await client.over
+
+    audio = [message["pcm"] for message in heard if message["type"] == "audio"]
+    assert audio == [bytes([i]) * 800_000 for i in range(20)]
+    assert client.log.failure == ""
+
+
+async def test_a_session_over_tls_is_paced_as_any(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    heard = []
+
+    async def script(server: Peer) -> None:
+        await server.ready()
+        heard.extend(await server.hear_all())
+        await server.done()
+
+    async with peer(script, tls=context) as url:
+        client = await opened(url, 7, tls=trusting(cert))
+        client.begin(time.monotonic(), Pacer())
+        async with asyncio.timeout(10):
+            await client.over
+
+    assert [message["pcm"][0] for message in heard[1:-1]] == [0, 1, 2, 0, 1, 2, 0]
+    assert client.log.failure == ""

@@ -1,6 +1,7 @@
 """A scripted server: says what a test tells it to, and shows what the client said."""
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
@@ -86,14 +87,16 @@ Script = Callable[[Peer], Awaitable[None]]
 
 
 @asynccontextmanager
-async def peer(script: Script, *, format: str = "json") -> AsyncIterator[str]:
+async def peer(
+    script: Script, *, format: str = "json", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     """A server that follows ``script`` with each client; yields its ``ws://HOST:PORT``."""
 
     async def handler(socket: ServerConnection) -> None:
         await script(Peer(socket, format))
 
-    async with serve(handler, "127.0.0.1", 0, compression=None) as server:
-        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with serve(handler, "127.0.0.1", 0, compression=None, ssl=tls) as server:
+        yield f"ws{'s' * (tls is not None)}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 @asynccontextmanager

@@ -1,0 +1,123 @@
+"""What `scribewire bench` itself costs: ``python -m tests.measure_generator``.
+
+Its clients stream to a process that opens a session for whoever comes, and throws away what it
+hears. So all CPU that is not that process's is the load generator's.
+"""
+
+import argparse
+import json
+import multiprocessing
+import re
+import selectors
+import socket
+from typing import Any
+
+from websockets.frames import Frame, Opcode
+from websockets.utils import accept_key
+
+from engine.messages import SAMPLE_RATE
+from gateway.bench.load import play
+from gateway.bench.plan import SAMPLE_BYTES, Load, Track
+from gateway.bench.usage import Sampler, mean_usage
+
+FRAME_MS = 100
+KEY = re.compile(rb"sec-websocket-key: *(\S+)", re.IGNORECASE)
+PARTIAL_EVERY_FRAMES = 20
+SETTLED_S = 2.0
+"""After the last session began, and before the first one ends."""
+
+
+def text(**message: Any) -> bytes:
+    return Frame(Opcode.TEXT, json.dumps(message).encode()).serialize(mask=False)
+
+
+PARTIAL = text(
+    type="partial", segment=1, revision=1, stable=20 * " word", unstable=10 * " word",
+    start_ms=0, end_ms=2000, words=[], language="en",
+)  # fmt: skip
+
+
+class Sink:
+    """A server that throws audio away; it knows by the count of bytes when a session is over."""
+
+    def __init__(self, listener: socket.socket, frames: int) -> None:
+        self._listener, self._frames = listener, frames
+        self._frame_bytes = FRAME_MS * SAMPLE_RATE // 1000 * SAMPLE_BYTES
+        self._heard: dict[socket.socket, int] = {}
+        self._selector = selectors.DefaultSelector()
+        self._buffer = bytearray(1 << 16)
+
+    def serve(self) -> None:
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        while True:
+            for key, _ in self._selector.select():
+                assert isinstance(key.fileobj, socket.socket)
+                if key.fileobj is self._listener:
+                    self._accept()
+                else:
+                    self._hear(key.fileobj)
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        found = KEY.search(connection.recv(4096))
+        assert found is not None
+        connection.sendall(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept_key(found[1].decode()).encode() + b"\r\n\r\n"
+            + text(type="ready")
+        )  # fmt: skip
+        self._heard[connection] = 0
+        self._selector.register(connection, selectors.EVENT_READ)
+
+    def _hear(self, connection: socket.socket) -> None:
+        size = connection.recv_into(self._buffer)
+        before = self._heard[connection] // (PARTIAL_EVERY_FRAMES * self._frame_bytes)
+        self._heard[connection] = heard = self._heard[connection] + size
+        if heard // (PARTIAL_EVERY_FRAMES * self._frame_bytes) > before:
+            connection.sendall(PARTIAL)
+        if heard > self._frames * (self._frame_bytes + 8) or not size:
+            self._selector.unregister(connection)
+            connection.sendall(text(type="done", segments=0) + b"\x88\x02\x03\xe8")
+            connection.close()
+
+
+def serve(listener: socket.socket, frames: int) -> None:
+    Sink(listener, frames).serve()
+
+
+def measure(sessions: int, seconds: float, processes: int) -> None:
+    """Prints CPU by frame, and how late frames were."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    frames = round(seconds * 1000 / FRAME_MS)
+    sink = multiprocessing.Process(target=serve, args=(listener, frames), daemon=True)
+    sink.start()
+    track = Track("noise", bytes(3 * SAMPLE_RATE * SAMPLE_BYTES))
+    load = Load(f"ws://127.0.0.1:{listener.getsockname()[1]}", (track,), sessions,
+                stagger_s=2.0, frames=frames, frame_ms=FRAME_MS)  # fmt: skip
+    with Sampler(sink.pid) as sampler:
+        began, logs = play(load, processes)
+    usage = mean_usage(sampler.samples, began + load.stagger_s + SETTLED_S, began + seconds)
+    assert usage is not None
+    late = sorted(1000 * (at - log.due(i)) for log in logs for i, at in enumerate(log.sent))
+    sink.kill()
+    failed = sum(bool(log.failure) for log in logs)
+    frame_us = 1e6 * usage.generator_cores / sessions / (1000 / FRAME_MS)
+    shares = ", ".join(f"p{p} {late[int(p / 100 * (len(late) - 1))]:.1f}" for p in (50, 95, 99))
+    print(
+        f"{sessions} sessions, {processes} process(es), {failed} failed: "
+        f"{usage.generator_cores:.2f} of a core, {frame_us:.0f} us a frame; sent late by "
+        f"{shares} ms; sink {usage.gateway_cores:.2f}, others {usage.others_cores:.2f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sessions", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=12.0)
+    parser.add_argument("--processes", type=int, default=1)
+    given = parser.parse_args()
+    measure(given.sessions, given.seconds, given.processes)
+
+
+if __name__ == "__main__":
+    main()
