@@ -16,9 +16,10 @@ from websockets.frames import Frame, Opcode
 from websockets.utils import accept_key
 
 from engine.messages import SAMPLE_RATE
-from gateway.bench.load import play
-from gateway.bench.plan import SAMPLE_BYTES, Load, Track
+from gateway.bench.load import playing
+from gateway.bench.plan import SAMPLE_BYTES, Kind, Load, Track
 from gateway.bench.usage import Sampler, mean_usage
+from gateway.bench.visits import Shape, visits
 
 FRAME_MS = 100
 KEY = re.compile(rb"sec-websocket-key: *(\S+)", re.IGNORECASE)
@@ -91,12 +92,12 @@ def measure(sessions: int, seconds: float, processes: int) -> None:
     frames = round(seconds * 1000 / FRAME_MS)
     sink = multiprocessing.Process(target=serve, args=(listener, frames), daemon=True)
     sink.start()
-    track = Track("noise", bytes(3 * SAMPLE_RATE * SAMPLE_BYTES))
-    load = Load(f"ws://127.0.0.1:{listener.getsockname()[1]}", (track,), sessions,
-                stagger_s=2.0, frames=frames, frame_ms=FRAME_MS)  # fmt: skip
-    with Sampler(sink.pid) as sampler:
-        began, logs = play(load, processes)
-    usage = mean_usage(sampler.samples, began + load.stagger_s + SETTLED_S, began + seconds)
+    kinds = (Kind(Track("silence", bytes(3 * SAMPLE_RATE * SAMPLE_BYTES))),)
+    load = Load(f"ws://127.0.0.1:{listener.getsockname()[1]}", kinds,
+                visits(Shape(sessions, 2.0, seconds), kinds, FRAME_MS), FRAME_MS)  # fmt: skip
+    with Sampler(sink.pid) as sampler, playing(load, processes) as (began, played):
+        logs = list(played)
+    usage = mean_usage(sampler.samples, began + load.begun_s + SETTLED_S, began + seconds)
     assert usage is not None
     late = sorted(1000 * (at - log.due(i)) for log in logs for i, at in enumerate(log.sent))
     sink.kill()

@@ -1,6 +1,7 @@
 """Load generator: real-time clients, what they waited for, and how many a server can have.
 
-`plan` says what is played, `client` and `load` play it, `timeline` and `figures` measure what came
-back, `words` knows when each word was spoken, `usage` watches the server, `capacity` searches,
-`report` and `page` tell.
+`wish` is what was asked for, `mix` and `visits` make a `plan` of it: kinds of sessions, and who
+comes when. `load` and `player` play any plan, `client` is a connection, `pacer` the clock of all.
+`figures` and `spoken` measure what came back, `tally` sums it up, `course` looks at it over time;
+`usage` watches the server, `capacity` searches, `report`, `page` and `printed` tell.
 """

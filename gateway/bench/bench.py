@@ -4,82 +4,55 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from gateway.bench.capacity import Probe, capacity, read_objective, search, shortfalls
+from gateway.bench.capacity import (
+    Objective,
+    Probe,
+    capacity,
+    objectives,
+    read_objective,
+    search,
+    shortfalls,
+)
 from gateway.bench.compare import (
     Row,
     comparison_page,
     print_comparison,
     read_rival,
 )
-from gateway.bench.load import LoadError, play
+from gateway.bench.load import LoadError, playing
+from gateway.bench.mix import kinds_of
 from gateway.bench.page import page
-from gateway.bench.plan import Load, Track, read_track
-from gateway.bench.report import Run, print_probes, print_summary, report
+from gateway.bench.plan import Kind, Load
+from gateway.bench.printed import print_probes, print_summary
+from gateway.bench.report import Run, report
 from gateway.bench.server import Server, private_server
-from gateway.bench.usage import Sampler, wait_until_idle
-from gateway.bench.words import read_words, shipped
+from gateway.bench.tally import Tally
+from gateway.bench.usage import EVERY_S, Sampler, wait_until_idle
+from gateway.bench.visits import visits
+from gateway.bench.wish import Wish
 from gateway.errors import GatewayError
 
 SESSIONS_A_PROCESS = 1000
 """A fifth of a core, with 100 ms frames (`tests.measure_generator`)."""
-PROBE_S, PROBE_WARM_UP_S = 30.0, 5.0
-AUTO_STAGGER_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What the user asked for; times as in the command's help."""
-
-    url: str | None
-    sessions: int
-    audio: tuple[str, ...]
-    duration_s: float | None
-    chunk_ms: str
-    endpoint_ms: int
-    frame_ms: int
-    processes: int | None
-    stagger_s: float | None
-    warm_up_s: float | None
-    references: tuple[Path, ...]
-    words: tuple[Path, ...]
-    model: str | None
-    workers: int
-    server_pid: int | None
-    find_capacity: bool
-    max_sessions: int
-    limit_ms: float
-    max_stretch: float
-    tries: int
-    json: Path | None
-    html: Path | None
-    api_key: str | None = field(default=None, repr=False)
-    protocols: tuple[str, ...] = ("native",)
-    language: str | None = None
-    compare: tuple[str, ...] = ()
-    steps: tuple[int, ...] = ()
-    slo: tuple[str, ...] = ()
-
-    @property
-    def fixed_chunk_ms(self) -> int | None:
-        """None: auto."""
-        return None if self.chunk_ms == "auto" else int(self.chunk_ms)
+MOST_SAMPLES = 5000
+"""Of CPU and memory in a run."""
 
 
 class Bench:
     """Runs against one server."""
 
     def __init__(
-        self, wish: Wish, server: Server, tracks: Sequence[Track],
-        protocols: tuple[str, ...] | None = None,
+        self, wish: Wish, server: Server, kinds: Sequence[Kind],
+        promised: Sequence[Objective] = (),
     ) -> None:  # fmt: skip
-        self._wish, self._server, self._tracks = wish, server, tuple(tracks)
-        self._protocols = protocols or wish.protocols
+        self._wish, self._server, self._kinds = wish, server, tuple(kinds)
+        self._promised = promised
 
     def run(self, sessions: int) -> Run:
         """Plays one load to its end and measures it.
@@ -87,76 +60,58 @@ class Bench:
         Raises:
             LoadError: it could not be played.
         """
-        wish = self._wish
-        load = self._load(sessions)
-        with Sampler(self._server.pid) as sampler:
-            processes = wish.processes or -(-sessions // SESSIONS_A_PROCESS)
-            began, logs = play(load, processes)
+        wish, load = self._wish, self._load(sessions)
+        processes = wish.processes or -(-load.peak // SESSIONS_A_PROCESS)
+        every_s = max(EVERY_S, load.ends_s / MOST_SAMPLES)
+        with Sampler(self._server.pid, every_s) as sampler, playing(load, processes) as played:
+            began, logs = played
+            tally = Tally(load, wish.endpoint_ms, began, began + wish.measured_from_s)
+            for log in logs:
+                tally.take(log)
         options = {
-            name: str(value) if isinstance(value, Path) else value
+            name: [str(each) for each in value] if isinstance(value, tuple) else
+            str(value) if isinstance(value, Path) else value
             for name, value in asdict(wish).items()
             if name != "api_key"  # reports are shown around
-        }
-        run = Run(
-            load=load,
-            options=options | {"sessions": sessions, "stagger_s": load.stagger_s,
-                               "duration_s": load.duration_s, "processes": processes},
-            endpoint_ms=wish.endpoint_ms,
-            began=began,
-            since=began + self._warm_up_s,
-            logs=logs,
-            usage=sampler.samples,
+        }  # fmt: skip
+        asked = {"sessions": sessions, "processes": processes,
+                 "shape": asdict(wish.shape(sessions, self._kinds))}  # fmt: skip
+        return Run(
+            options | asked, tally, sampler.samples,
+            promised=self._promised if wish.ramp_s is not None else None,
+            soaked=wish.soak_h is not None,
         )  # fmt: skip
-        run.measure()
-        return run
 
     def _load(self, sessions: int) -> Load:
         wish = self._wish
+        coming = visits(wish.shape(sessions, self._kinds), self._kinds, wish.frame_ms)
+        if not coming:
+            raise LoadError("nobody comes: let it go on for longer, or let more come")
         return Load(
             url=self._server.url,
             options={"chunk_ms": wish.chunk_ms, "endpoint_ms": str(wish.endpoint_ms)},
-            protocols=self._protocols,
-            language=wish.language,
-            tracks=self._tracks,
-            sessions=sessions,
-            stagger_s=self._stagger_s,
-            frames=max(1, round(self._duration_s * 1000 / wish.frame_ms)),
+            kinds=self._kinds,
+            visits=coming,
             frame_ms=wish.frame_ms,
+            together=not wish.kept_up,
             api_key=wish.api_key,
         )
-
-    @property
-    def _stagger_s(self) -> float:
-        if self._wish.stagger_s is not None:
-            return self._wish.stagger_s
-        chunk_ms = self._wish.fixed_chunk_ms
-        return AUTO_STAGGER_S if chunk_ms is None else chunk_ms / 1000
-
-    @property
-    def _warm_up_s(self) -> float:
-        if self._wish.warm_up_s is not None:
-            return self._wish.warm_up_s
-        return PROBE_WARM_UP_S if self._wish.find_capacity else 0.0
-
-    @property
-    def _duration_s(self) -> float:
-        if self._wish.duration_s is not None:
-            return self._wish.duration_s
-        if self._wish.find_capacity:
-            return self._warm_up_s + PROBE_S
-        return max(track.period_ms(self._wish.frame_ms) for track in self._tracks) / 1000
 
 
 def carry_out(wish: Wish, console: Console) -> int:
     """All of it; the exit code: 1 if it could not be done, 3 if a run is void."""
     try:
-        tracks = _tracks(wish)
+        kinds = kinds_of(wish)
         if wish.compare:
-            return _compare(wish, tracks, console)
+            return _compare(wish, kinds, console)
+        promised = objectives(
+            wish.limit_ms, wish.fixed_chunk_ms, wish.max_stretch,
+            [read_objective(each) for each in wish.slo],
+        )  # fmt: skip
         with _server(wish) as server:
-            bench = Bench(wish, server, tracks)
+            bench = Bench(wish, server, kinds, promised)
             if wish.find_capacity:
-                return _find_capacity(wish, bench, console)
+                return _find_capacity(wish, bench, promised, console)
             run = bench.run(wish.sessions)
             result = report(run)
             print_summary(console, result)
@@ -169,14 +124,14 @@ def carry_out(wish: Wish, console: Console) -> int:
     return 1
 
 
-def _compare(wish: Wish, tracks: Sequence[Track], console: Console) -> int:
+def _compare(wish: Wish, kinds: Sequence[Kind], console: Console) -> int:
     """All servers with so many sessions, then with the next number: noise hits all alike."""
     rivals = [read_rival(each) for each in wish.compare]
     rows: list[Row] = []
     for sessions in wish.steps or (wish.sessions,):
         for rival in rivals:
             console.print(f"{sessions} sessions on {rival.name} …", markup=False)
-            bench = Bench(wish, rival.server, tracks, (rival.protocol,))
+            bench = Bench(wish, rival.server, rival.kinds(kinds))
             if not wait_until_idle([each.server.pid for each in rivals]):
                 console.print("A server is still busy with what was before: this run is beside it.")
             try:
@@ -193,15 +148,16 @@ def _compare(wish: Wish, tracks: Sequence[Track], console: Console) -> int:
     return 0
 
 
-def _find_capacity(wish: Wish, bench: Bench, console: Console) -> int:
+def _find_capacity(
+    wish: Wish, bench: Bench, promised: Sequence[Objective], console: Console
+) -> int:
     tried: list[tuple[Probe, Run]] = []
-    slo = [read_objective(each) for each in wish.slo]
 
     def probe(sessions: int) -> Probe:
         for _ in range(wish.tries):
             run = bench.run(sessions)
             result = report(run)
-            reasons = shortfalls(result, wish.limit_ms, wish.fixed_chunk_ms, wish.max_stretch, slo)
+            reasons = shortfalls(result, promised)
             tried.append((Probe(sessions, reasons, result), run))
             console.print(f"{sessions} sessions: {'; '.join(reasons) or 'fits'}", markup=False)
             if not reasons:
@@ -230,36 +186,6 @@ def _write(wish: Wish, run: Run, result: dict[str, Any], probes: list[dict[str, 
         wish.json.write_text(json.dumps(full | {"at": time.strftime("%FT%T%z")}, indent=2) + "\n")
     if wish.html is not None:
         wish.html.write_text(page(run, result, probes))
-
-
-def _tracks(wish: Wish) -> list[Track]:
-    """The recordings; words and references belong to them in the order they are given."""
-    for given, name in ((wish.words, "--words"), (wish.references, "--reference")):
-        if given and len(given) != len(wish.audio):
-            raise ValueError(f"give {name} once for each --audio, or not at all")
-    tracks = []
-    for i, audio in enumerate(wish.audio):
-        words = wish.words[i] if wish.words else shipped(audio)
-        tracks.append(
-            read_track(
-                _recording(audio),
-                tuple(read_words(words)) if wish.words or words.is_file() else (),
-                wish.references[i].read_text() if wish.references else "",
-            )
-        )
-    return tracks
-
-
-def _recording(audio: str) -> Path:
-    """A file, or one of the recordings that the embedded model's package ships, by its name."""
-    if not shipped(audio).is_file():
-        return Path(audio)
-    import importlib.util
-
-    spec = importlib.util.find_spec("moonshine_voice")
-    if spec is None or spec.origin is None:
-        raise ValueError(f"the recording {audio} is missing; pip install moonshine-voice")
-    return Path(spec.origin).parent / "assets" / f"{audio}.wav"
 
 
 @contextmanager

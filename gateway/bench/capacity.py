@@ -69,26 +69,29 @@ def capacity(probes: list[Probe]) -> int:
     return max((probe.sessions for probe in probes if probe.passed), default=0)
 
 
-def shortfalls(
-    report: dict[str, Any], limit_ms: float, chunk_ms: int | None, stretch: float,
-    slo: Sequence[Objective] = (),
-) -> tuple[str, ...]:  # fmt: skip
-    """Why a run is not what users were promised.
+def objectives(
+    limit_ms: float, chunk_ms: int | None, stretch: float, slo: Sequence[Objective] = ()
+) -> tuple[Objective, ...]:
+    """What users were promised: ``slo``, if that is anything.
 
-    The latency without the wait alone would call a server fit that answers each session quickly
-    once a minute; so the latency with the wait is bounded too, by ``stretch`` chunks and the limit.
+    Otherwise the latency without the wait, which alone would call a server fit that answers each
+    session quickly once a minute; so the latency with the wait is bounded too, by ``stretch``
+    chunks and the limit.
 
     Args:
         chunk_ms: None: auto.
-        slo: what was promised, if it is something else than these two.
     """
-    reasons = []
     with_wait_ms = limit_ms + stretch * (AUTO_CADENCE_MS if chunk_ms is None else chunk_ms)
-    bounds = slo or (
+    return tuple(slo) or (
         Objective("chunk_to_partial_ms", "p95", limit_ms),
         Objective("chunk_to_text_with_wait_ms", "p95", with_wait_ms),
     )
-    for name, percentile, most_ms in bounds:
+
+
+def shortfalls(report: dict[str, Any], promised: Sequence[Objective]) -> tuple[str, ...]:
+    """Why a run is not what users were promised."""
+    reasons = []
+    for name, percentile, most_ms in promised:
         value = report[name][percentile]
         if value is None:
             reasons.append(f"{name} has no values")

@@ -20,8 +20,12 @@ class Series(NamedTuple):
     dots: bool = False
 
 
-def chart(series: Sequence[Series], x_label: str, y_label: str) -> str:
-    """An ``<svg>``; both axes begin at 0. Series are told apart by ``class="s0"``, ``s1`` …"""
+def chart(series: Sequence[Series], x_label: str, y_label: str, mark: float | None = None) -> str:
+    """An ``<svg>``; both axes begin at 0. Series are told apart by ``class="s0"``, ``s1`` …
+
+    Args:
+        mark: an x at which a line goes up.
+    """
     points = [point for each in series for point in each.points]
     if not points:
         return "<p>Nothing was measured.</p>"
@@ -41,24 +45,19 @@ def chart(series: Sequence[Series], x_label: str, y_label: str) -> str:
         parts.append(f'<path class="grid" d="M{LEFT} {y_of(y)}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y_of(y) + 4}" text-anchor="end">{y:g}</text>')
     for x in _ticks(x_most, x_step):
+        anchor = "end" if x_of(x) > WIDTH - 2 * RIGHT else "middle"  # not cut off by the frame
         parts.append(
-            f'<text x="{x_of(x)}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{x:g}</text>'
+            f'<text x="{x_of(x)}" y="{HEIGHT - BOTTOM + 16}" text-anchor="{anchor}">{x:g}</text>'
         )
     parts.append(
         f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(x_label)}</text>'
     )
+    if mark is not None:
+        parts.append(f'<path class="mark" d="M{x_of(min(mark, x_most))} {TOP}V{HEIGHT - BOTTOM}"/>')
     for i, each in enumerate(series):
         at = [(x_of(x), y_of(y)) for x, y in each.points]
         parts.append(_dots(i, at) if each.dots else _line(i, at))
     return "".join(parts) + "</svg>" + _legend(series)
-
-
-def cumulative(values: Sequence[float], points: int = 200) -> list[Point]:
-    """The share of ``values``, in percent, that is at most x."""
-    ordered = sorted(values)
-    last = len(ordered) - 1
-    picks = sorted({round(i * last / max(1, points - 1)) for i in range(points)}) if ordered else []
-    return [(ordered[i], 100 * (i + 1) / len(ordered)) for i in picks]
 
 
 def thinned(points: Sequence[Point], most: int = 1500) -> list[Point]:

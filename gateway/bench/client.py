@@ -18,6 +18,7 @@ from websockets.uri import parse_uri
 
 from gateway.bench.pacer import Pacer
 from gateway.bench.protocol import Event, Message, Native
+from gateway.client.track import Track
 
 UNINTERESTING = ("pong", "confirmed")
 MAX_MESSAGE_BYTES = 1 << 20
@@ -35,8 +36,14 @@ class SessionLog:
 
     index: int
     frame_ms: int
+    came: float = 0.0
+    """When it was to connect."""
+    connected_s: float | None = None
+    """From then to when it could speak; None: it never could."""
     began: float = 0.0
     """When the first sample was spoken, by the schedule."""
+    ended: float = 0.0
+    """When the connection was gone."""
     sent: "array[float]" = field(default_factory=lambda: array("d"))
     """When each frame was handed to the socket."""
     events: list[tuple[float, Event]] = field(default_factory=list)
@@ -49,6 +56,12 @@ class SessionLog:
     """Whether messages tell exactly up to which audio they go; see `protocols`."""
     failure: str = ""
     """Why the session came to a bad end."""
+    left: bool = False
+    """Whether it broke the connection itself, for good: what was still to come is not missing."""
+    away: tuple[float, float] | None = None
+    """From when to when it had no connection, if it came back."""
+    found: bool = True
+    """Whether the server still had the session when it did."""
 
     def due(self, frame: int) -> float:
         """When a frame's last sample has been spoken, by the schedule."""
@@ -76,25 +89,33 @@ def _wire(message: Message) -> bytes:
 
 
 class Client(asyncio.Protocol):
-    """Connects, waits for `begin`, sends one frame after the other by the pacer, then stops."""
+    """One connection of a session: connects, waits for `begin`, sends one frame after the other by
+    the pacer, then stops."""
 
     def __init__(
-        self, url: str, frames: Sequence[bytes], count: int, log: SessionLog,
-        api_key: str | None = None, protocol: Native | None = None,
+        self, url: str, frames: Sequence[bytes], until: int, log: SessionLog,
+        api_key: str | None = None, protocol: Native | None = None, *, breaks: bool = False,
+        place: Track | None = None,
     ) -> None:  # fmt: skip
         """
         Args:
-            frames: of `audio_frames`; repeated until ``count`` were sent.
+            frames: of `audio_frames`; repeated.
+            until: the frame before which it ends, counted from the session's first.
+            breaks: whether it breaks the connection there, rather than stop.
+            place: follows what a session needs to be taken up again.
         """
         self.log = log
-        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ready: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._protocol = ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE_BYTES)
-        self._frames, self._count, self._api_key = frames, count, api_key
+        self._frames, self._until, self._api_key = frames, until, api_key
+        self._frame = 0
+        """That is sent next."""
+        self._breaks, self.place = breaks, place
         self._transport: asyncio.Transport
         self._socket = NO_SOCKET
-        """Where frames are written directly while the transport has nothing to send: a third of
-        what its own way costs. Not with TLS."""
+        """Where frames are written directly while the transport has nothing to send: half of what
+        its own way costs. Not with TLS."""
         self._settling: asyncio.TimerHandle | None = None
         self._spoken = protocol or Native()
         log.positions = self._spoken.positions
@@ -117,6 +138,9 @@ class Client(asyncio.Protocol):
         """Takes what the server says, at the time it came."""
         now = time.monotonic()
         self._protocol.receive_data(data)
+        self._take(now)
+
+    def _take(self, now: float) -> None:
         self._flush()
         for event in self._protocol.events_received():
             if isinstance(event, Response):
@@ -133,11 +157,12 @@ class Client(asyncio.Protocol):
         elif error is not None:
             self._fail(f"refused: {error}")
         else:
-            self._say(self._spoken.opening())
+            self.say(self._spoken.opening())
             for each in self._spoken.connected():
                 self._heard(time.monotonic(), each)
 
-    def _say(self, messages: Sequence[Message]) -> None:
+    def say(self, messages: Sequence[Message]) -> None:
+        """Says them now."""
         for message in messages:
             self._transport.write(_wire(message))
 
@@ -148,10 +173,12 @@ class Client(asyncio.Protocol):
                 return  # such a server repeats itself many times a second
             self._shown, self._shown_at = text, now
         self.log.take(now, event)
+        if self.place is not None:
+            self.place.hear(event)
         if event["type"] == "error" and not self.ready.done():
             self._fail(f"refused: {event.get('message', event)}")
         if event["type"] == "ready" and not self.ready.done():
-            self.ready.set_result(None)
+            self.ready.set_result(event)
         if event["type"] == "done" and not self._done:
             self._done = True
             if self._spoken.closes and self._protocol.state is State.OPEN:
@@ -159,9 +186,9 @@ class Client(asyncio.Protocol):
                 self._flush()
 
     def eof_received(self) -> None:
-        """The server has said all."""
+        """The server has said all; only now an answer without a length is whole."""
         self._protocol.receive_eof()
-        self._flush()
+        self._take(time.monotonic())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end, good or bad."""
@@ -172,28 +199,42 @@ class Client(asyncio.Protocol):
         if self._stopped and not self._done:
             for event in self._spoken.closed():
                 self._heard(time.monotonic(), event)
+        self.log.ended = time.monotonic()
         if not self._done:
             self._fail(f"closed with {self._protocol.close_code} before it was done")
         if not self.over.done():
             self.over.set_result(None)
 
-    def begin(self, at: float, pacer: Pacer) -> None:
-        """Speaks from ``at`` on, a time of `time.monotonic`."""
-        self.log.began = at
-        pacer.add(self.log.due(0), self._speak)
+    def begin(self, at: float, pacer: Pacer, frame: int = 0) -> None:
+        """Speaks by a schedule in which ``at``, a time of `time.monotonic`, is the first sample's.
+
+        Args:
+            frame: to begin with; those that were sent before keep the time at which they were.
+        """
+        self.log.began, self._frame = at, frame
+        pacer.add(self.log.due(frame), self._speak)
 
     def _speak(self) -> float | None:
         """Sends a frame; when the next one is due."""
         if self.over.done():
             return None
-        log, frames = self.log, self._frames
-        frame = len(log.sent)
-        log.sent.append(time.monotonic())
+        log, frames, frame = self.log, self._frames, self._frame
+        if frame == len(log.sent):
+            log.sent.append(time.monotonic())
         self._send(frames[frame % len(frames)])
-        if frame + 1 < self._count:
-            return log.due(frame + 1)
-        self._stop()
+        self._frame = frame = frame + 1
+        if frame < self._until:
+            return log.due(frame)
+        if self._breaks:
+            self._break()
+        else:
+            self._stop()
         return None
+
+    def _break(self) -> None:
+        """Is gone, without a word."""
+        self._done = True
+        self._transport.abort()
 
     def _send(self, data: bytes) -> None:
         if self._socket != NO_SOCKET and not self._transport.get_write_buffer_size():
@@ -213,7 +254,7 @@ class Client(asyncio.Protocol):
             self._settling = asyncio.get_running_loop().call_later(wait, self._stop)
         else:
             self._stopped = True
-            self._say(self._spoken.stop())
+            self.say(self._spoken.stop())
 
     def give_up(self, reason: str) -> None:
         """Ends what does not end by itself."""

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from gateway.bench.charts import Series, chart
 from gateway.bench.page import STYLE
+from gateway.bench.plan import Kind
 from gateway.bench.protocols import PROTOCOLS
 from gateway.bench.server import Server
 
@@ -30,7 +31,12 @@ class Rival(NamedTuple):
 
     name: str
     server: Server
-    protocol: str
+    protocol: str | None
+    """None: as the load has it."""
+
+    def kinds(self, kinds: Sequence[Kind]) -> list[Kind]:
+        """Those of a load, as this server is spoken to."""
+        return [kind.spoken_by(self.protocol or kind.protocol) for kind in kinds]
 
 
 class Row(NamedTuple):
@@ -72,9 +78,9 @@ def read_rival(text: str) -> Rival:
     name, found, rest = text.partition("=")
     url, *options = rest.split(",")
     given = dict(option.partition("=")[::2] for option in options)
-    protocol, pid = given.pop("protocol", "native"), given.pop("pid", "")
+    protocol, pid = given.pop("protocol", None), given.pop("pid", "")
     wrong = given or not (found and name and url) or (pid and not pid.isdecimal())
-    if wrong or protocol not in PROTOCOLS:
+    if wrong or protocol not in (None, *PROTOCOLS):
         raise ValueError(
             f"--compare takes NAME=URL[,protocol=P][,pid=N] with a protocol of "
             f"{', '.join(PROTOCOLS)}; got {text!r}"

@@ -4,11 +4,9 @@
 says the sample was: a frame is sent when its last sample has been spoken.
 """
 
-from collections.abc import Iterable, Sequence
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
-
-import numpy as np
 
 from gateway.bench.client import SessionLog
 from gateway.bench.protocol import Event
@@ -45,6 +43,8 @@ DESCRIPTIONS = {
     "word_stable_ms": (
         "Word spoken (its end) → in stable or final text. With the wait for the chunk."
     ),
+    "connect_ms": "Connection asked for → the session is ready to hear. With the handshake.",
+    "resume_ms": "Connection lost → ready again, of those that came back; 1 s of it they are away.",
     "send_late_ms": (
         "The load generator itself: frame due → handed to the socket. Late sending voids a run."
     ),
@@ -102,6 +102,7 @@ class Follower:
 
     def follow(self) -> None:
         """Measures all."""
+        self._follow_connections()
         if not self.log.sent:
             return
         self._follow_sending()
@@ -118,10 +119,21 @@ class Follower:
                 case "final":
                     self._final(now, event)
 
+    def _follow_connections(self) -> None:
+        log = self.log
+        if log.connected_s is not None:
+            self.measures["connect_ms"].append(Measure(log.began, log.connected_s * 1000))
+        if log.away is not None:
+            gone, back = log.away
+            self.measures["resume_ms"].append(Measure(back, (back - gone) * 1000))
+
     def _follow_sending(self) -> None:
-        for frame, sent in enumerate(self.log.sent):
-            late_ms = (sent - self.log.due(frame)) * 1000
-            self.measures["send_late_ms"].append(Measure(sent, late_ms))
+        log = self.log
+        gone, back = log.away or (math.inf, -math.inf)
+        for frame, sent in enumerate(log.sent):
+            due = log.due(frame)
+            if not gone <= due <= back:  # what was said without a connection is nobody's delay
+                self.measures["send_late_ms"].append(Measure(sent, (sent - due) * 1000))
 
     def _partial(self, now: float, event: Event) -> None:
         segment, end_ms = event["segment"], event["end_ms"]
@@ -167,22 +179,3 @@ def _within(times_ms: list[int], event: Event) -> int | None:
     return next(
         (at for at in reversed(times_ms) if event["start_ms"] <= at <= event["end_ms"]), None
     )
-
-
-def merged(each: Iterable[Measures]) -> Measures:
-    """All sessions' measures."""
-    together: Measures = {name: [] for name in DESCRIPTIONS}
-    for measures in each:
-        for name, values in measures.items():
-            together[name] += values
-    return together
-
-
-def summary(values: Sequence[float]) -> dict[str, float | int | None]:
-    """p50, p95, p99 (linear between the two nearest), the largest, and how many there are."""
-    if not values:
-        return {"p50": None, "p95": None, "p99": None, "max": None, "count": 0}
-    p50, p95, p99 = (round(float(p), 1) for p in np.percentile(values, (50, 95, 99)))
-    return {
-        "p50": p50, "p95": p95, "p99": p99, "max": round(max(values), 1), "count": len(values),
-    }  # fmt: skip

@@ -2,49 +2,62 @@
 
 import asyncio
 import multiprocessing
-import ssl
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
-from websockets.uri import parse_uri
-
-from gateway.bench.client import Client, RefusedError, SessionLog, audio_frames
-from gateway.bench.pacer import Pacer
+from gateway.bench.client import SessionLog
 from gateway.bench.plan import Load
+from gateway.bench.player import TROUBLE, Player
 
-CONNECT_AT_ONCE = 32
-CONNECT_WITHIN_S = 30.0
 HEAD_START_S = 0.5
 """From the last session that is ready to the first sample: all processes must know by then."""
+READY, OVER = "ready", "over"
+Answer = SessionLog | str
+"""A session that is over, `READY`, `OVER`, or why the load could not be played."""
 
 
 class LoadError(Exception):
     """The load could not be played. The message is one sentence."""
 
 
-def play(load: Load, processes: int) -> tuple[float, list[SessionLog]]:
-    """Plays it; when it began, by `time.monotonic`, and what came of each session.
+@contextmanager
+def playing(load: Load, processes: int) -> Iterator[tuple[float, Iterator[SessionLog]]]:
+    """Plays it; when it began, by `time.monotonic`, and what came of each session, as they end.
 
     Raises:
-        LoadError: a session was refused, or a process of ours died.
+        LoadError: of a load that begins together a session was refused, of another one the first;
+            or a process of ours died. Also while logs are taken.
     """
     with _started(load, processes) as children:
-        for connection, _ in children:
-            _answer(connection)
+        for child in children:
+            answer = _answer(child)
+            assert answer == READY
         began = time.monotonic() + HEAD_START_S
-        for connection, _ in children:
-            connection.send(began)
-        logs = [log for connection, _ in children for log in _answer(connection)]
-        return began, sorted(logs, key=lambda log: log.index)
+        for child in children:
+            child.send(began)
+        yield began, _logs(children)
+
+
+def _logs(children: list[Connection]) -> Iterator[SessionLog]:
+    left = list(children)
+    while left:
+        for child in wait(left):
+            assert isinstance(child, Connection)
+            answer = _answer(child)
+            if isinstance(answer, SessionLog):
+                yield answer
+            else:
+                left.remove(child)
 
 
 @contextmanager
-def _started(load: Load, processes: int) -> Iterator[list[tuple[Connection, SpawnProcess]]]:
+def _started(load: Load, processes: int) -> Iterator[list[Connection]]:
     context = multiprocessing.get_context("spawn")
-    children = []
+    children: list[tuple[Connection, SpawnProcess]] = []
     try:
         for share in load.shares(processes):
             ours, theirs = context.Pipe()
@@ -52,7 +65,7 @@ def _started(load: Load, processes: int) -> Iterator[list[tuple[Connection, Spaw
             child.start()
             theirs.close()
             children.append((ours, child))
-        yield children
+        yield [connection for connection, _ in children]
     finally:
         for connection, child in children:
             connection.close()
@@ -60,12 +73,12 @@ def _started(load: Load, processes: int) -> Iterator[list[tuple[Connection, Spaw
             child.kill()
 
 
-def _answer(connection: Connection) -> list[SessionLog]:
+def _answer(connection: Connection) -> Answer:
     try:
-        answer: list[SessionLog] | str = connection.recv()
+        answer: Answer = connection.recv()
     except EOFError:
         raise LoadError("a process of the load generator died; see the lines above") from None
-    if isinstance(answer, str):
+    if isinstance(answer, str) and answer not in (READY, OVER):
         raise LoadError(answer)
     return answer
 
@@ -77,49 +90,19 @@ def _main(parent: Connection, load: Load, share: list[int]) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_play_share(parent, load, share))
-    except (RefusedError, OSError, TimeoutError) as error:
+    except TROUBLE as error:
         parent.send(f"a session could not be opened: {error or 'the server does not answer'}")
     except KeyboardInterrupt:
         pass
 
 
 async def _play_share(parent: Connection, load: Load, share: list[int]) -> None:
-    turns = len(load.tracks) * len(load.protocols)
-    encoded = [
-        audio_frames(load.track(i).frames(load.frame_ms), load.protocol(i)) for i in range(turns)
-    ]
-    gate = asyncio.Semaphore(CONNECT_AT_ONCE)
-
-    async def opened(index: int) -> Client:
-        async with gate, asyncio.timeout(CONNECT_WITHIN_S):
-            return await _open(load, index, encoded[index % turns])
-
-    clients = await asyncio.gather(*map(opened, share))
-    parent.send([])
-    began: float = await asyncio.to_thread(parent.recv)
-    pacer = Pacer()
-    for client in clients:
-        client.begin(began + load.offset_s(client.log.index), pacer)
-    ends = began + load.stagger_s + load.duration_s + load.linger_s
-    await asyncio.wait(
-        [client.over for client in clients], timeout=max(0.0, ends - time.monotonic())
-    )
-    for client in clients:
-        client.give_up(f"not done {load.linger_s:.0f} s after the end of the audio")
-    await asyncio.sleep(0)
-    parent.send([client.log for client in clients])
-
-
-async def _open(load: Load, index: int, frames: list[bytes]) -> Client:
-    protocol = load.protocol(index)
-    url = protocol.address(load.url, load.options)
-    uri = parse_uri(url)
-    log = SessionLog(index, load.frame_ms)
-    _, client = await asyncio.get_running_loop().create_connection(
-        lambda: Client(url, frames, load.frames, log, load.api_key, protocol),
-        uri.host,
-        uri.port,
-        ssl=ssl.create_default_context() if uri.secure else None,
-    )
-    await client.ready
-    return client
+    # A thread of its own: a parent that is busy must not keep anybody from speaking in time.
+    with ThreadPoolExecutor(1) as sender:
+        player = Player(load, lambda log: sender.submit(parent.send, log))
+        if load.together:
+            await player.connect(share)
+        parent.send(READY)
+        began: float = await asyncio.to_thread(parent.recv)
+        await player.play(share, began)
+    parent.send(OVER)

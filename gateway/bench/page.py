@@ -5,9 +5,18 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from gateway.bench.charts import Point, Series, chart, cumulative, thinned
-from gateway.bench.figures import DESCRIPTIONS, Measure
+from gateway.bench.figures import DESCRIPTIONS
+from gateway.bench.plots import plots
 from gateway.bench.report import Run
+from gateway.bench.told import (
+    KIND_HEADINGS,
+    TREND_HEADINGS,
+    capitalised,
+    growth_sentence,
+    held_sentence,
+    kind_cells,
+    trend_rows,
+)
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1b1b1f;--paper:#fff;--dim:#5c5c66;--rule:#dcdce2;
@@ -21,6 +30,7 @@ h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}
 th,td{padding:.3rem .6rem;border-bottom:1px solid var(--rule);text-align:right;vertical-align:top}
 th:first-child,td:first-child,td.what{text-align:left}td.what{color:var(--dim);min-width:18rem}
 svg{width:100%;height:auto;display:block}svg text{fill:var(--dim);font-size:11px}
+.mark{stroke:var(--bad);stroke-dasharray:4 4}
 .grid{stroke:var(--rule)}.line{fill:none;stroke-width:2}.dots{stroke-width:4;stroke-linecap:round;
 stroke-opacity:.55}
 path.s0{stroke:var(--s0)}path.s1{stroke:var(--s1)}path.s2{stroke:var(--s2)}path.s3{stroke:var(--s3)}
@@ -29,7 +39,6 @@ span.s0::before{color:var(--s0)}span.s1::before{color:var(--s1)}span.s2::before{
 span.s3::before{color:var(--s3)}
 .void{border:2px solid var(--bad);padding:.6rem 1rem}pre{overflow-x:auto;font-size:.8rem}
 """
-CUMULATIVE = ("chunk_to_partial_ms", "chunk_to_text_with_wait_ms", "final_ms", "word_shown_ms")
 
 
 def page(run: Run, result: dict[str, Any], probes: Sequence[dict[str, Any]] = ()) -> str:
@@ -40,9 +49,12 @@ def page(run: Run, result: dict[str, Any], probes: Sequence[dict[str, Any]] = ()
         f"<p>{escape(_subtitle(result))}</p>",
         *(f'<p class="void">This run is void: {escape(each)}.</p>' for each in result["void"]),
         *([_probes(probes)] if probes else []),
+        *([_held(result["held"])] if result["held"] else []),
+        *([_trend(result["trend"])] if result["trend"] else []),
         "<h2>Latencies, in ms</h2>",
         _latencies(result),
-        *_plots(run),
+        *([_kinds(result["kinds"])] if len(result["kinds"]) > 1 else []),
+        *plots(run, result),
         "<h2>Counts</h2>",
         _pairs(result["counts"] | {"word_error_rate": result["wer"]} | _flat("words", result)),
         "<h2>Server and load generator</h2>",
@@ -60,9 +72,9 @@ def page(run: Run, result: dict[str, Any], probes: Sequence[dict[str, Any]] = ()
 
 def _subtitle(result: dict[str, Any]) -> str:
     machine, options = result["machine"], result["options"]
+    kinds = ", ".join(kind["name"] for kind in result["kinds"])
     return (
-        f"chunk_ms={options.get('chunk_ms')}, {options.get('audio')}, "
-        f"{machine['cores']} cores of {machine['cpu']}"
+        f"chunk_ms={options.get('chunk_ms')}, {kinds}, {machine['cores']} cores of {machine['cpu']}"
     )
 
 
@@ -94,11 +106,30 @@ def _probes(probes: Sequence[dict[str, Any]]) -> str:
     return f"<h2>Probes, in order</h2>{_table(head, rows, verdicts)}"
 
 
-def _table(head: list[str], rows: list[list[str]], notes: list[str]) -> str:
+def _held(held: dict[str, Any]) -> str:
+    return f"<h2>How many it held</h2><p>{escape(capitalised(held_sentence(held)))}.</p>"
+
+
+def _trend(trend: dict[str, Any]) -> str:
+    rows = trend_rows(trend)
+    return (
+        "<h2>The first and the last tenth</h2>"
+        f"<p>{escape(capitalised(growth_sentence(trend)))}.</p>"
+        f"{_table(TREND_HEADINGS, rows)}"
+    )
+
+
+def _kinds(kinds: Sequence[dict[str, Any]]) -> str:
+    rows = [kind_cells(kind) for kind in kinds]
+    return f"<h2>Kinds of sessions; p50 / p95 in ms</h2>{_table(KIND_HEADINGS, rows)}"
+
+
+def _table(head: Sequence[str], rows: list[list[str]], notes: Sequence[str] = ()) -> str:
+    """Notes, if there are any, are a last column."""
     lines = [
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row)
-        + f'<td class="what">{escape(note)}</td></tr>'
-        for row, note in zip(rows, notes, strict=True)
+        + (f'<td class="what">{escape(note)}</td></tr>' if notes else "</tr>")
+        for row, note in zip(rows, notes or [""] * len(rows), strict=True)
     ]  # fmt: skip
     heads = "".join(f'<th scope="col">{escape(each)}</th>' for each in head)
     return f'<div class="wide"><table><tr>{heads}</tr>{"".join(lines)}</table></div>'
@@ -110,56 +141,3 @@ def _pairs(pairs: dict[str, Any]) -> str:
         for name, value in pairs.items()
     )
     return f'<div class="wide"><table>{"".join(lines)}</table></div>'
-
-
-def _plots(run: Run) -> list[str]:
-    shares = [
-        Series(name, cumulative([each.ms for each in run.measures[name]]))
-        for name in CUMULATIVE
-        if run.measures[name]
-    ]
-    partials = run.measures["chunk_to_partial_ms"]
-    waits = run.measures["chunk_to_text_with_wait_ms"]
-    return [
-        "<h2>How many came within so long (% of all, ms)</h2>",
-        chart(shares, "ms", "share of all, percent"),
-        "<h2>Latency over time (ms)</h2>",
-        chart(
-            [
-                Series("chunk to partial, without the wait", _over_time(run, partials), dots=True),
-                Series("chunk to text, with the wait", _over_time(run, waits), dots=True),
-            ],
-            "seconds since the run began", "latency in ms",
-        ),
-        "<h2>Open sessions over time</h2>",
-        chart([Series("sessions", _open_sessions(run))], "seconds since the run began", "sessions"),
-        "<h2>CPU over time (cores)</h2>",
-        _usage(run),
-    ]  # fmt: skip
-
-
-def _over_time(run: Run, measures: list[Measure]) -> list[Point]:
-    return thinned(sorted((round(at - run.began, 2), max(0.0, ms)) for at, ms in measures))
-
-
-def _open_sessions(run: Run) -> list[Point]:
-    ends = [log.events[-1][0] for log in run.logs if log.events]
-    changes = [(log.began, 1) for log in run.logs] + [(end, -1) for end in ends]
-    points, count = [(0.0, 0.0)], 0
-    for at, change in sorted(changes):
-        points.append((at - run.began, float(count)))
-        count += change
-        points.append((at - run.began, float(count)))
-    return points
-
-
-def _usage(run: Run) -> str:
-    names = ("gateway_cores", "model_cores", "generator_cores", "machine_cores")
-    series = [
-        Series(
-            name.replace("_cores", ""),
-            [(max(0.0, each.at - run.began), max(0.0, getattr(each, name))) for each in run.usage],
-        )
-        for name in names
-    ]
-    return chart(series, "seconds since the run began", "CPU cores in use")

@@ -1,9 +1,10 @@
-"""What is to be played: recordings as frames, and who plays which of them when. Pure."""
+"""What is to be played: recordings as frames, kinds of sessions, and who comes when. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from itertools import count, takewhile
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, count, takewhile
 from pathlib import Path
+from typing import Literal
 
 from engine.messages import SAMPLE_RATE
 from gateway.bench.protocol import Native
@@ -60,51 +61,98 @@ class Track:
         )
 
 
+Ending = Literal["stop", "vanish", "resume"]
+"""``stop``: the end of the audio is said, and the rest of the text awaited. ``vanish``: the
+connection breaks at the end of the audio. ``resume``: it breaks halfway and is taken up again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a session says, and how."""
+
+    track: Track
+    protocol: str = "native"
+    """One of `protocols.PROTOCOLS`."""
+    language: str | None = None
+    weight: float = 1.0
+    """How often, beside the others."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return " ".join(filter(None, (self.protocol, self.track.name, self.language)))
+
+    def spoken_by(self, protocol: str) -> "Kind":
+        """The same in another protocol."""
+        return replace(self, protocol=protocol)
+
+    def adapter(self) -> Native:
+        """A session's own."""
+        return PROTOCOLS[self.protocol](self.language)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One session: when it comes, what it says, and how it leaves."""
+
+    at_s: float
+    """After the run began."""
+    frames: int
+    """That it sends."""
+    kind: int = 0
+    """Index into the load's kinds."""
+    ending: Ending = "stop"
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One run: so many sessions, each at the pace of speech."""
+    """One run: sessions at the pace of speech. All of it is known before it begins, so that a slow
+    server is not spared what it was to be loaded with."""
 
     url: str
     """Of the server."""
-    tracks: tuple[Track, ...]
-    """Session ``i`` plays track ``i`` modulo their number."""
-    sessions: int
-    stagger_s: float
-    """The beginnings of all sessions are spread evenly over so long."""
-    frames: int
-    """That each session sends before it stops."""
+    kinds: tuple[Kind, ...]
+    visits: tuple[Visit, ...]
+    """In the order they come."""
     frame_ms: int
+    together: bool = True
+    """Whether all connect before the first one speaks, and all must be let in. Otherwise each
+    connects when it comes, and who is refused is counted."""
     linger_s: float = 30.0
-    """How long finals may take after the last session has stopped."""
+    """How long finals may take after a session has stopped."""
     api_key: str | None = field(default=None, repr=False)
     """For a server that asks for one."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Of sessions in our own protocol."""
-    protocols: tuple[str, ...] = ("native",)
-    """Names of `protocols.PROTOCOLS`; sessions take them in turns, each for every track."""
-    language: str | None = None
 
-    def protocol(self, session: int) -> Native:
-        """What a session speaks; a new one each time."""
-        turn = session // len(self.tracks) % len(self.protocols)
-        return PROTOCOLS[self.protocols[turn]](self.language)
+    def kind(self, session: int) -> Kind:
+        """What a session is."""
+        return self.kinds[self.visits[session].kind]
 
-    def track(self, session: int) -> Track:
-        """What a session plays."""
-        return self.tracks[session % len(self.tracks)]
-
-    def offset_s(self, session: int) -> float:
-        """When a session begins, after the run does."""
-        return session * self.stagger_s / self.sessions
+    def length_s(self, session: int) -> float:
+        """Of its audio."""
+        return self.visits[session].frames * self.frame_ms / 1000
 
     @property
-    def duration_s(self) -> float:
-        """Of one session's audio."""
-        return self.frames * self.frame_ms / 1000
+    def begun_s(self) -> float:
+        """When the last session comes, if all that come stay."""
+        return self.visits[-1].at_s if self.together else 0.0
+
+    @property
+    def ends_s(self) -> float:
+        """When the last session stops speaking."""
+        return max(visit.at_s + self.length_s(i) for i, visit in enumerate(self.visits))
+
+    @property
+    def peak(self) -> int:
+        """The most sessions that speak at a time."""
+        comings = [(visit.at_s, 1) for visit in self.visits]
+        goings = [(visit.at_s + self.length_s(i), -1) for i, visit in enumerate(self.visits)]
+        return max(accumulate(change for _, change in sorted(comings + goings)))
 
     def shares(self, processes: int) -> list[list[int]]:
-        """The sessions of each process: every process has some of each time and track."""
-        each = [list(range(i, self.sessions, processes)) for i in range(processes)]
+        """The sessions of each process: every process has some of each time and kind."""
+        each = [list(range(i, len(self.visits), processes)) for i in range(processes)]
         return [share for share in each if share]
 
 

@@ -32,7 +32,7 @@ class Native:
     def __init__(self, language: str | None = None) -> None:
         self.language = language
 
-    def address(self, url: str, options: Mapping[str, str]) -> str:
+    def address(self, url: str, options: Mapping[str, object]) -> str:
         """Where the session is opened, at a server that was given by ``url``."""
         language = {"language": self.language} if self.language else {}
         return stream_url(url, "json", {**options, "sample_rate": SAMPLE_RATE, **language})
@@ -82,7 +82,7 @@ class Foreign(Native):
         """Of the address."""
         return {"language": self.language} if self.language else {}
 
-    def address(self, url: str, options: Mapping[str, str]) -> str:
+    def address(self, url: str, options: Mapping[str, object]) -> str:
         """At the protocol's usual path, unless the URL has another; options are our own."""
         scheme, host, path, query, _ = urlsplit(url)
         together = "&".join(filter(None, (query, urlencode(self.query()))))

@@ -105,8 +105,9 @@ def word_latencies(
         spoken = clock.spoken(word.end_ms)
         if spoken < since:
             continue
-        found.spoken += 1
-        found.missed += i not in watch.shown
+        if not log.left:  # nobody was there any more for the last ones
+            found.spoken += 1
+            found.missed += i not in watch.shown
         for times, measures in ((watch.shown, found.shown), (watch.stable, found.stable)):
             if i in times:
                 measures.append(Measure(times[i], (times[i] - spoken) * 1000))
@@ -118,11 +119,12 @@ def transcript(log: SessionLog) -> str:
     return "".join(event["text"] for _, event in log.events if event["type"] == "final")
 
 
-def word_error_rate(pairs: Sequence[tuple[str, str]]) -> float | None:
-    """Of all (reference, transcript) together, without case and punctuation; None: no words."""
+def word_errors(said: str, heard: str) -> tuple[int, int]:
+    """Words that are wrong, missing or too many, and words said; without case and punctuation."""
     import jiwer
 
-    kept = [(normalised(said), normalised(heard)) for said, heard in pairs if normalised(said)]
-    if not kept:
-        return None
-    return round(float(jiwer.wer([said for said, _ in kept], [heard for _, heard in kept])), 4)
+    said, heard = normalised(said), normalised(heard)
+    if not said:
+        return 0, 0
+    found = jiwer.process_words(said, heard)
+    return found.substitutions + found.deletions + found.insertions, len(said.split())

@@ -16,7 +16,7 @@ GATEWAY = "gateway.worker_process"
 
 
 class Usage(NamedTuple):
-    """Over the last `EVERY_S`; cores are CPU seconds a second, memory is resident, in MB."""
+    """Over the time since the last; cores are CPU seconds a second, memory is resident, in MB."""
 
     at: float
     """By `time.monotonic`."""
@@ -67,11 +67,12 @@ class Sampler:
     Args:
         server_pid: of the gateway; its children are the model, but for those that are gateways too
             (``--workers``). None: it runs elsewhere.
+        every_s: how often it looks.
     """
 
-    def __init__(self, server_pid: int | None) -> None:
+    def __init__(self, server_pid: int | None, every_s: float = EVERY_S) -> None:
         self.samples: list[Usage] = []
-        self._server_pid = server_pid
+        self._server_pid, self._every_s = server_pid, every_s
         self._meter = _Meter()
         self._gateways: dict[int, bool] = {}
         """Whether a process is one, by its id."""
@@ -89,7 +90,7 @@ class Sampler:
     def _watch(self) -> None:
         at, busy = time.monotonic(), _busy_s()
         self._look(at, busy)
-        while not self._over.wait(EVERY_S):
+        while not self._over.wait(self._every_s):
             usage, at, busy = self._look(at, busy), time.monotonic(), _busy_s()
             self.samples.append(usage)
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 _NOT_A_WORD = re.compile(r"[^\w']+", re.UNICODE)
+_WORD_OF_ITS_OWN = re.compile(r"([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
+"""A character of a script without spaces: Thai, Japanese, Chinese."""
 
 
 class TimedWord(NamedTuple):
@@ -17,8 +19,10 @@ class TimedWord(NamedTuple):
 
 
 def normalised(text: str) -> str:
-    """Lower case, punctuation taken out, single spaces: what two transcripts are compared by."""
-    return " ".join(_NOT_A_WORD.sub(" ", text.casefold().replace("’", "'")).split())
+    """Lower case, punctuation taken out, single spaces: what two transcripts are compared by. In
+    scripts without spaces each character is a word."""
+    words = _NOT_A_WORD.sub(" ", text.casefold().replace("’", "'"))
+    return " ".join(_WORD_OF_ITS_OWN.sub(r" \1 ", words).split())
 
 
 def read_words(path: Path) -> list[TimedWord]:

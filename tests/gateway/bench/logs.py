@@ -11,7 +11,7 @@ BEGAN = 1000.0
 def log_of(*events: tuple[float, dict[str, Any]], seconds: float = 10, late_s: float = 0.0) -> Any:
     """A session whose frames of 100 ms were all sent ``late_s`` after they were due; times of
     events are seconds after it began."""
-    log = SessionLog(index=0, frame_ms=100, began=BEGAN)
+    log = SessionLog(index=0, frame_ms=100, connected_s=0.02, began=BEGAN, ended=BEGAN + seconds)
     for frame in range(round(seconds * 10)):
         log.sent.append(log.due(frame) + late_s)
     for at, event in events:

@@ -47,7 +47,7 @@ def _check_page(html: str) -> None:
     """It needs nothing but itself, and shows every figure."""
     for outside in ("http://", "https://", "src=", "url(", "@import", "<script", "<link"):
         assert outside not in html.replace("http://127.0.0.1", "")
-    assert html.count("<svg") == 4
+    assert html.count("<svg") == 5
     assert "prefers-color-scheme:dark" in html
     assert all(name in html for name in DESCRIPTIONS)
 
@@ -146,6 +146,9 @@ def test_a_server_that_is_not_there_is_a_sentence() -> None:
         (("--audio", "missing.wav"), "missing.wav"),
         (("--audio", "beckett", "--words", "a", "--words", "b"), "give --words once for each"),
         (("--audio", "beckett", "--reference", "missing.txt"), "missing.txt"),
+        (("--mix", "native,audio=missing.wav"), "missing.wav"),
+        (("--mix", "native,pace=2"), "--mix takes PROTOCOL"),
+        (("--churn-per-min", "0.1", "--hold-s", "1"), "nobody comes"),
     ],
 )
 def test_wrong_files_are_sentences(arguments: tuple[str, ...], complaint: str) -> None:
@@ -165,6 +168,9 @@ def test_wrong_files_are_sentences(arguments: tuple[str, ...], complaint: str) -
         ("--steps", "1,2"),
         ("--compare", "a=ws://x", "--steps", "none"),
         ("--compare", "a=ws://x", "--url", "ws://y"),
+        ("--ramp-s", "5", "--find-capacity"),
+        ("--length-s", "5"),
+        ("--vanish", "1.5"),
     ],
 )
 def test_wrong_options_exit_with_2(arguments: tuple[str, ...]) -> None:

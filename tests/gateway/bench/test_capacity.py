@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from gateway.bench.capacity import Probe, capacity, read_objective, search, shortfalls
+from gateway.bench.capacity import (
+    Probe,
+    capacity,
+    objectives,
+    read_objective,
+    search,
+    shortfalls,
+)
 
 
 def searched(fits: int, *, start: int = 1, most: int = 256) -> tuple[list[int], int]:
@@ -52,8 +59,8 @@ def result(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_run_within_all_limits_has_no_shortfall() -> None:
-    assert shortfalls(result(), 1000, 2000, 1) == ()
-    assert shortfalls(result(), 1000, None, 1) == ()
+    assert shortfalls(result(), objectives(1000, 2000, 1)) == ()
+    assert shortfalls(result(), objectives(1000, None, 1)) == ()
 
 
 @pytest.mark.parametrize(
@@ -68,15 +75,15 @@ def test_a_run_within_all_limits_has_no_shortfall() -> None:
     ],
 )
 def test_every_shortfall_is_said(changes: dict[str, Any], reason: str) -> None:
-    assert shortfalls(result(**changes), 1000, 2000, 1) == (reason,)
+    assert shortfalls(result(**changes), objectives(1000, 2000, 1)) == (reason,)
 
 
 def test_other_objectives_take_the_place_of_the_usual_two() -> None:
-    slo = [read_objective("word_shown_ms.p95=1000")]
+    promised = objectives(1, 2000, 1, [read_objective("word_shown_ms.p95=1000")])
     slow = result(chunk_to_partial_ms=None, word_shown_ms=1200.0)
 
-    assert shortfalls(slow, 1000, 2000, 1, slo) == ("word_shown_ms p95 1200 > 1000",)
-    assert shortfalls(result(word_shown_ms=900.0), 1, 2000, 1, slo) == ()
+    assert shortfalls(slow, promised) == ("word_shown_ms p95 1200 > 1000",)
+    assert shortfalls(result(word_shown_ms=900.0), promised) == ()
 
 
 @pytest.mark.parametrize(

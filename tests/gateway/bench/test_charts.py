@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gateway.bench.charts import Point, Series, chart, cumulative, thinned
+from gateway.bench.charts import Point, Series, chart, thinned
 
 
 @pytest.mark.parametrize(
@@ -26,11 +26,10 @@ def test_no_points_are_said_in_words() -> None:
     assert chart([Series("a", [])], "x", "y") == "<p>Nothing was measured.</p>"
 
 
-def test_the_cumulative_share_ends_with_all() -> None:
-    assert cumulative([3.0, 1.0, 2.0, 4.0]) == [(1.0, 25), (2.0, 50), (3.0, 75), (4.0, 100)]
-    assert cumulative([]) == []
-    many = cumulative([float(i) for i in range(10_000)])
-    assert (len(many), many[-1]) == (200, (9999.0, 100.0))
+def test_a_mark_is_a_line_inside_the_frame() -> None:
+    text = chart([Series("a", [(0.0, 1.0), (40.0, 2.0)])], "x", "y", mark=50)
+
+    assert 'class="mark" d="M628.0 12V204"' in text
 
 
 def test_many_points_are_thinned_evenly() -> None:

@@ -4,8 +4,15 @@ import pytest
 from rich.console import Console
 
 from gateway.bench.compare import Row, comparison_page, print_comparison, read_rival
-from gateway.bench.figures import summary
+from gateway.bench.histogram import Summary
+from gateway.bench.plan import Kind, Track
 from gateway.bench.server import Server
+
+
+def summary(latencies: list[float]) -> Summary:
+    if not latencies:
+        return {"p50": None, "p95": None}
+    return {"p50": min(latencies), "p95": max(latencies)}
 
 
 def row(name: str, sessions: int, latencies: list[float]) -> Row:
@@ -28,7 +35,17 @@ def test_a_server_is_named_with_its_address_protocol_and_process() -> None:
     rival = read_rival("them=ws://h:9090/x?a=b,protocol=whisperlive,pid=12")
 
     assert rival == ("them", Server("ws://h:9090/x?a=b", 12), "whisperlive")
-    assert read_rival("us=ws://h") == ("us", Server("ws://h", None), "native")
+    assert read_rival("us=ws://h") == ("us", Server("ws://h", None), None)
+
+
+def test_kinds_are_spoken_as_the_server_wants_it_and_else_as_they_are() -> None:
+    kinds = [Kind(Track("x", b""), "deepgram", "en", 2)]
+
+    [other] = read_rival("them=ws://h,protocol=openai").kinds(kinds)
+    [same] = read_rival("us=ws://h").kinds(kinds)
+
+    assert (other.protocol, other.language, other.weight) == ("openai", "en", 2)
+    assert same == kinds[0]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +59,7 @@ def test_anything_else_is_a_sentence(text: str) -> None:
 
 def test_a_row_says_latency_errors_cores_and_memory() -> None:
     assert ROWS[0].cells() == [
-        "1", "ours", "150", "195", "–", "2 of 40", "3.4%", "0", "0.75", "0.10", "300", "",
+        "1", "ours", "100", "200", "–", "2 of 40", "3.4%", "0", "0.75", "0.10", "300", "",
     ]  # fmt: skip
     assert ROWS[2].cells()[-1] == "refused"
 

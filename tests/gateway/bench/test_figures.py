@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.bench.figures import DESCRIPTIONS, Follower, Measures, Timeline, merged, summary
+from gateway.bench.figures import DESCRIPTIONS, Follower, Measures, Timeline
 from tests.gateway.bench.logs import BEGAN, ended, final, log_of, partial, started
 
 
@@ -125,7 +125,10 @@ def test_sending_late_is_measured_and_does_not_flatter_the_server() -> None:
 
 
 def test_a_session_that_sent_nothing_has_no_figures() -> None:
-    assert not any(measures(log_of(seconds=0)).values())
+    log = log_of(seconds=0)
+    log.connected_s = None
+
+    assert not any(measures(log).values())
 
 
 def test_messages_that_the_server_numbered_and_that_never_came_are_counted() -> None:
@@ -134,25 +137,19 @@ def test_messages_that_the_server_numbered_and_that_never_came_are_counted() -> 
     assert log.missing == 2
 
 
-def test_percentiles_lie_between_the_two_nearest_values() -> None:
-    found = summary([*map(float, range(1, 102))])
+def test_connections_are_measured_and_what_was_due_without_one_is_not_late() -> None:
+    log = log_of(late_s=0.0)
+    log.away = (BEGAN + 2, BEGAN + 3.5)
+    for frame in range(20, 34):
+        log.sent[frame] = BEGAN + 3.5  # said when it was back
 
-    assert found == {"p50": 51.0, "p95": 96.0, "p99": 100.0, "max": 101.0, "count": 101}
-    assert summary([10.0, 20.0])["p50"] == 15.0
-
-
-def test_nothing_measured_is_no_zero() -> None:
-    assert summary([]) == {"p50": None, "p95": None, "p99": None, "max": None, "count": 0}
+    assert values(log, "connect_ms") == [20]
+    assert values(log, "resume_ms") == [1500]
+    assert max(each.ms for each in measures(log)["send_late_ms"]) == pytest.approx(0, abs=0.01)
 
 
 def test_every_latency_says_whether_the_wait_is_in_it() -> None:
     for name, text in DESCRIPTIONS.items():
         assert any(word in text for word in ("With the wait", "Without the wait")) or name in (
-            "cadence_ms", "send_late_ms",
+            "cadence_ms", "connect_ms", "resume_ms", "send_late_ms",
         )  # fmt: skip
-
-
-def test_sessions_are_merged() -> None:
-    one = measures(log_of((2.45, partial(2160))))
-
-    assert len(merged([one, one])["chunk_to_partial_ms"]) == 2

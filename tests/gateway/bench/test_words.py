@@ -13,6 +13,7 @@ from tests.speech import speech
 
 def test_case_and_punctuation_go_and_apostrophes_stay() -> None:
     assert normalised("It’s the — BEST, of_times!") == "it's the best of_times"
+    assert normalised("今天，music!") == "今 天 music"
 
 
 @pytest.mark.parametrize(("name", "count", "last"), [("two_cities", 119, "only"),
