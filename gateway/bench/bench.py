@@ -48,8 +48,7 @@ class Bench:
     """Runs against one server."""
 
     def __init__(
-        self, wish: Wish, server: Server, kinds: Sequence[Kind],
-        promised: Sequence[Objective] = (),
+        self, wish: Wish, server: Server, kinds: Sequence[Kind], promised: Sequence[Objective]
     ) -> None:  # fmt: skip
         self._wish, self._server, self._kinds = wish, server, tuple(kinds)
         self._promised = promised
@@ -102,12 +101,12 @@ def carry_out(wish: Wish, console: Console) -> int:
     """All of it; the exit code: 1 if it could not be done, 3 if a run is void."""
     try:
         kinds = kinds_of(wish)
-        if wish.compare:
-            return _compare(wish, kinds, console)
         promised = objectives(
             wish.limit_ms, wish.fixed_chunk_ms, wish.max_stretch,
             [read_objective(each) for each in wish.slo],
         )  # fmt: skip
+        if wish.compare:
+            return _compare(wish, kinds, promised, console)
         with _server(wish) as server:
             bench = Bench(wish, server, kinds, promised)
             if wish.find_capacity:
@@ -124,14 +123,16 @@ def carry_out(wish: Wish, console: Console) -> int:
     return 1
 
 
-def _compare(wish: Wish, kinds: Sequence[Kind], console: Console) -> int:
+def _compare(
+    wish: Wish, kinds: Sequence[Kind], promised: Sequence[Objective], console: Console
+) -> int:
     """All servers with so many sessions, then with the next number: noise hits all alike."""
     rivals = [read_rival(each) for each in wish.compare]
     rows: list[Row] = []
     for sessions in wish.steps or (wish.sessions,):
         for rival in rivals:
             console.print(f"{sessions} sessions on {rival.name} …", markup=False)
-            bench = Bench(wish, rival.server, rival.kinds(kinds))
+            bench = Bench(wish, rival.server, rival.kinds(kinds), promised)
             if not wait_until_idle([each.server.pid for each in rivals]):
                 console.print("A server is still busy with what was before: this run is beside it.")
             try:

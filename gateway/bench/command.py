@@ -264,8 +264,8 @@ def bench(
         list[str] | None,
         typer.Option(
             metavar="FIGURE.PERCENTILE=MS",
-            help="What --find-capacity asks for, instead of --limit-ms and --max-stretch: for "
-            "example word_shown_ms.p95=1000; all that are given must hold.",
+            help="What --find-capacity and --ramp-s ask for, instead of --limit-ms and "
+            "--max-stretch: for example word_shown_ms.p95=1000; all that are given must hold.",
             rich_help_panel=_LOOKING_FOR_LIMITS,
         ),
     ] = None,

@@ -13,6 +13,7 @@ from gateway.bench.page import STYLE
 from gateway.bench.plan import Kind
 from gateway.bench.protocols import PROTOCOLS
 from gateway.bench.server import Server
+from gateway.bench.told import held_sentence
 
 HEADINGS = (
     "sessions", "server", "word p50", "word p95", "stable p95", "words missed", "WER",
@@ -52,6 +53,7 @@ class Row(NamedTuple):
         if self.report is None:
             return [str(self.sessions), self.name, *[""] * 9, self.error]
         result, words, usage = self.report, self.report["words"], self.report["usage"]
+        held = [held_sentence(result["held"])] if result["held"] else []
         measured = usage and usage["gateway_peak_mb"]
         cores = usage["gateway_cores"] + usage["model_cores"] if measured else 0
         peak = usage["gateway_peak_mb"] + usage["model_peak_mb"] if measured else 0
@@ -65,7 +67,7 @@ class Row(NamedTuple):
             f"{cores:.2f}" if measured else "–",
             f"{max(0.0, usage['others_cores']):.2f}" if measured else "–",
             f"{peak:.0f}" if measured else "–",
-            "; ".join(result["void"] + result["counts"]["failures"]),
+            "; ".join(result["void"] + result["counts"]["failures"] + held),
         ]  # fmt: skip
 
 

@@ -66,11 +66,13 @@ def _started(load: Load, processes: int) -> Iterator[list[Connection]]:
             theirs.close()
             children.append((ours, child))
         yield [connection for connection, _ in children]
+        for _, child in children:
+            child.join(5)
     finally:
         for connection, child in children:
             connection.close()
-            child.join(5)
             child.kill()
+            child.join()
 
 
 def _answer(connection: Connection) -> Answer:

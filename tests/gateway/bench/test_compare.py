@@ -22,7 +22,7 @@ def row(name: str, sessions: int, latencies: list[float]) -> Row:
     }  # fmt: skip
     report = {
         "word_shown_ms": summary(latencies), "word_stable_ms": summary([]), "wer": 0.034,
-        "words": {"spoken": 40, "missed": 2}, "usage": usage, "void": [],
+        "words": {"spoken": 40, "missed": 2}, "usage": usage, "void": [], "held": None,
         "counts": {"sessions_failed": 0, "failures": []},
     }  # fmt: skip
     return Row(name, sessions, report, "")
@@ -62,6 +62,15 @@ def test_a_row_says_latency_errors_cores_and_memory() -> None:
         "1", "ours", "100", "200", "–", "2 of 40", "3.4%", "0", "0.75", "0.10", "300", "",
     ]  # fmt: skip
     assert ROWS[2].cells()[-1] == "refused"
+
+
+def test_a_growing_load_tells_how_many_each_server_held() -> None:
+    assert ROWS[0].report is not None
+    held = {"sessions": 7, "broke_at_s": None, "objectives": ["word_shown_ms p95 ≤ 1000"]}
+
+    cells = Row("ours", 9, ROWS[0].report | {"held": held}, "").cells()
+
+    assert cells[-1] == "held 7 sessions with word_shown_ms p95 ≤ 1000; it never broke"
 
 
 def test_a_server_that_runs_elsewhere_has_no_cores_here() -> None:
