@@ -3,6 +3,7 @@
 The lowest layer: frozen dataclasses and their msgpack form. No torch, no pickle, no I/O.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
@@ -14,6 +15,9 @@ SAMPLE_RATE = 16_000
 """Hz, of all audio inside the engine."""
 
 Audio = NDArray[np.float32]
+SentAudio = NDArray[np.float32] | NDArray[np.int16]
+"""See `joined_audio`."""
+_FULL_SCALE = np.float32(32_768)
 """Mono samples at `SAMPLE_RATE`, shape ``(n,)``, in -1 … 1."""
 
 StopReason = Literal["eos", "budget", "repetition"]
@@ -98,6 +102,8 @@ class Step:
     """Whether `Progress` is wanted."""
     prefix: str = ""
     """Text that the answer begins with, whatever the model would say."""
+    sixteen_bit: bool = False
+    """See `engine.segment.StreamOptions`."""
 
     def beginning_with(self, tokens: tuple[int, ...]) -> "Step":
         """The step with at least these tokens forced; forced tokens beyond them stay."""
@@ -157,7 +163,30 @@ _RESULT_FIELDS = tuple(field.name for field in fields(StepResult))
 
 def pack_step(step: Step, audio_from: int) -> dict[str, Any]:
     """The msgpack map of a step that carries only its audio from sample ``audio_from`` on."""
-    return describe_step(step, audio_from) | {"audio": step.audio[audio_from:].tobytes()}
+    audio = joined_audio([step], [step.audio[audio_from:]])
+    return describe_step(step, audio_from) | pack_audio(audio)
+
+
+def joined_audio(steps: Sequence[Step], parts: Sequence[Audio]) -> SentAudio:
+    """Parts of the steps' audio, one behind the other, as they travel between processes.
+
+    Half the bytes where all of it came as 16-bit samples, and the same samples there.
+    """
+    audio: Audio = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    if not all(step.sixteen_bit for step in steps):
+        return audio
+    return (audio * _FULL_SCALE).astype(np.int16)
+
+
+def pack_audio(audio: SentAudio) -> dict[str, Any]:
+    """The msgpack map of what `joined_audio` made."""
+    return {"audio": audio.tobytes(), "dtype": audio.dtype.str}
+
+
+def unpack_audio(packed: dict[str, Any]) -> SentAudio:
+    """Inverse of `pack_audio`."""
+    data = packed["audio"]
+    return np.frombuffer(data, np.int16) if packed["dtype"] == "<i2" else np.frombuffer(data, "<f4")
 
 
 def describe_step(step: Step, audio_from: int) -> dict[str, Any]:
@@ -173,6 +202,7 @@ def describe_step(step: Step, audio_from: int) -> dict[str, Any]:
         "words": step.words,
         "progress": step.progress,
         "prefix": step.prefix,
+        "sixteen_bit": step.sixteen_bit,
     }
 
 
@@ -183,7 +213,7 @@ class HeldAudio:
         self._samples: Audio = np.empty(0, np.float32)
         self.length = 0
 
-    def whole(self, start: int, new: Audio) -> Audio:
+    def whole(self, start: int, new: SentAudio) -> Audio:
         """The first ``start`` samples and ``new`` behind them, shape ``(start + len(new),)``.
 
         The result stays as it is while more is held: no sample is ever sent with another value.
@@ -195,11 +225,13 @@ class HeldAudio:
             room[: self.length] = self._samples[: self.length]
             self._samples = room
         self._samples[start:end] = new
+        if new.dtype == np.int16:
+            self._samples[start:end] *= 1 / _FULL_SCALE
         self.length = max(self.length, end)
         return self._samples[:end]
 
 
-def unpack_step(packed: dict[str, Any], held: HeldAudio, new: Audio | None = None) -> Step:
+def unpack_step(packed: dict[str, Any], held: HeldAudio, new: SentAudio | None = None) -> Step:
     """Inverse of `pack_step`, or of `describe_step` if there is ``new``.
 
     Args:
@@ -207,7 +239,7 @@ def unpack_step(packed: dict[str, Any], held: HeldAudio, new: Audio | None = Non
         new: the step's audio from ``audio_from`` on.
     """
     if new is None:
-        new = np.frombuffer(packed["audio"], dtype=np.float32)
+        new = unpack_audio(packed)
     return Step(
         key=SegmentKey(*packed["key"]),
         audio=held.whole(packed["audio_from"], new),
@@ -219,6 +251,7 @@ def unpack_step(packed: dict[str, Any], held: HeldAudio, new: Audio | None = Non
         words=packed["words"],
         progress=packed["progress"],
         prefix=packed["prefix"],
+        sixteen_bit=packed["sixteen_bit"],
     )
 
 

@@ -14,10 +14,9 @@ import socket
 import sys
 from typing import Any
 
-import numpy as np
-
 from engine.cluster.host import ModelHost
 from engine.memory import TRIM_EVERY_S, FreeMemory, freeze_what_stays
+from engine.messages import unpack_audio
 from engine.pipe import READ_AHEAD_BYTES, Pipe
 
 GONE = (OSError, asyncio.IncompleteReadError)
@@ -97,7 +96,7 @@ class SharedChild:
             await self._host.forget(over)
             return
         keys.update((key[0], key[1]) for key in message["keys"])
-        audio = np.frombuffer(message["audio"], np.float32)
+        audio = unpack_audio(message)
         with contextlib.suppress(*GONE):
             async for told in self._host.step_telling(message["steps"], audio):
                 pipe.send({"call": message["call"], "told": told})

@@ -15,7 +15,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import structlog
 
 from engine.messages import (
@@ -25,7 +24,9 @@ from engine.messages import (
     StepResult,
     describe_step,
     dumps,
+    joined_audio,
     loads,
+    pack_audio,
     unpack_progress,
     unpack_result,
 )
@@ -147,7 +148,7 @@ class SharedRunner(SingleCopy):
             "call": number,
             "keys": [list(step.key) for step in batch],
             "steps": dumps({"steps": told, "lengths": [len(new) for new in news]}),
-            "audio": np.concatenate(news).tobytes(),
+            **pack_audio(joined_audio(batch, news)),
         })  # fmt: skip
         try:
             return await answer

@@ -1,7 +1,7 @@
 """A gateway session's handle on the engine."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from engine.messages import Audio
@@ -54,6 +54,11 @@ class SpeechSession:
     """The stretched cadence that the client was last told of; 0: none."""
     on_progress: Callable[[], object] = lambda: None
     """Called when audio was heard or a step came back, behind the events of it."""
+    background: bool = field(init=False)
+    """See `StreamOptions.background`."""
+
+    def __post_init__(self) -> None:
+        self.background = self.stream.options.background
 
     @property
     def received(self) -> int:
@@ -64,11 +69,6 @@ class SpeechSession:
     def unconfirmed(self) -> int:
         """Samples pushed that are neither in a final nor silence."""
         return self.stream.unconfirmed
-
-    @property
-    def background(self) -> bool:
-        """See `StreamOptions.background`."""
-        return self.stream.options.background
 
     @property
     def idle(self) -> bool:

@@ -207,6 +207,9 @@ class Stream:
 
     def due(self, cadence: int) -> list[Due]:
         """Segments that want a step, when no step may come sooner than ``cadence`` new samples."""
+        if not self._closed:
+            partial = self._due_open(self._cut.open, cadence) if self._cut.open else None
+            return [partial] if partial is not None else []
         waiting = [s for s in self._closed if s.index not in self._results]
         finals = [Due(StepKind.FINAL, s, s.end or 0) for s in waiting if s.stepping is None]
         # The finals before a partial go out first, so a partial stepped now could not be shown.
@@ -216,19 +219,22 @@ class Stream:
         return [due] if due is not None else []
 
     def _due_open(self, segment: Segment, cadence: int) -> Due | None:
-        if segment.stepping is not None or segment.given_up or self._cut.clock > self.received:
+        if segment.stepping is not None or segment.given_up:
+            return None
+        options, clock = self._cut.options, self._cut.clock
+        new = clock - max(segment.stepped_to, segment.start)
+        is_early = new < cadence or new < options.cadence
+        if (is_early and segment.speculative_end is None) or clock > self.received:
             return None
         # A recording is heard on before the step is back: it would nearly always be in vain.
-        if segment.speculative_end is not None and not self.options.background:
+        if segment.speculative_end is not None and not options.background:
             if segment.speculation is not None:
                 return None
             return Due(StepKind.SPECULATIVE, segment, segment.speculative_end)
-        new = self._cut.clock - max(segment.stepped_to, segment.start)
         has_speech = segment.speech_end > segment.stepped_to
-        wanted = self.options.partials and has_speech and not self._cut.pausing
-        if wanted and new >= max(cadence, self.options.cadence):
-            return Due(StepKind.PARTIAL, segment, self._cut.clock)
-        return None
+        if is_early or not options.partials or not has_speech or self._cut.pausing:
+            return None
+        return Due(StepKind.PARTIAL, segment, clock)
 
     def take(self, due: Due) -> Step:
         """The step that is due; the segment gets no other until `commit` or `fail`."""
@@ -254,6 +260,7 @@ class Stream:
             words=whole and self.options.words,
             progress=not whole and self.options.stream_tokens,
             prefix=self.options.prefix if segment.index == 1 else "",
+            sixteen_bit=self.options.sixteen_bit,
         )
 
     def commit(self, due: Due, result: StepResult) -> None:

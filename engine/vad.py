@@ -197,11 +197,10 @@ class VoiceDetector:
         new = gates[:, 2 * _WIDTH : 3 * _WIDTH].copy()
         gates *= _HALF  # from here on sigmoids, which are half a tanh of half, and a half
         gates += _HALF
-        keep_new, keep_old, _, shown = np.split(gates, 4, axis=1)
-        cell *= keep_old
-        new *= keep_new
+        cell *= gates[:, _WIDTH : 2 * _WIDTH]
+        new *= gates[:, :_WIDTH]
         cell += new
-        np.multiply(shown, np.tanh(cell, out=new), out=hidden)
+        np.multiply(gates[:, 3 * _WIDTH :], np.tanh(cell, out=new), out=hidden)
         # Summed row by row: a product with a vector would depend on the number of rows.
         scores = (np.maximum(hidden, 0, out=new) * self._verdict).sum(axis=1)
         return _sigmoid(scores + self._verdict_bias)

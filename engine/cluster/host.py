@@ -14,10 +14,10 @@ from typing import Any, cast
 import numpy as np
 
 from engine.messages import (
-    Audio,
     HeldAudio,
     Progress,
     SegmentKey,
+    SentAudio,
     Step,
     dumps,
     loads,
@@ -101,7 +101,7 @@ class ModelHost:
             "waiting": sum(len(call.steps) for call in self._waiting),
         }
 
-    async def step(self, steps: bytes, audio: Audio) -> bytes:
+    async def step(self, steps: bytes, audio: SentAudio) -> bytes:
         """Runs a batch.
 
         Args:
@@ -120,18 +120,21 @@ class ModelHost:
             answer = message
         return dumps(answer)
 
-    async def step_telling(self, steps: bytes, audio: Audio) -> AsyncIterator[bytes]:
+    async def step_telling(self, steps: bytes, audio: SentAudio) -> AsyncIterator[bytes]:
         """Like `step`, with ``{"progress": …}`` of steps that want it before the answer."""
         async for message in self._told(steps, audio):
             yield dumps(message)
 
-    async def _told(self, steps: bytes, audio: Audio) -> AsyncIterator[dict[str, Any]]:
+    async def _told(self, steps: bytes, audio: SentAudio) -> AsyncIterator[dict[str, Any]]:
         """Progress, and at the end the answer."""
         began, told = time.perf_counter(), loads(steps)
         if missing := [step["key"] for step in told["steps"] if not self._has(step)]:
             yield {"missing": missing}
             return
-        parts = np.split(audio, np.cumsum(told["lengths"])[:-1])
+        ends = np.cumsum(told["lengths"])
+        parts = [
+            audio[end - length : end] for end, length in zip(ends, told["lengths"], strict=True)
+        ]
         call = _Call([self._unpacked(*each) for each in zip(told["steps"], parts, strict=True)])
         telling = {step.key: call for step in call.steps if step.progress}
         self._calls |= telling
@@ -161,7 +164,7 @@ class ModelHost:
         held = self._held.get(SegmentKey(*packed["key"]))
         return int(packed["audio_from"]) <= (held.length if held is not None else 0)
 
-    def _unpacked(self, packed: dict[str, Any], new: Audio) -> Step:
+    def _unpacked(self, packed: dict[str, Any], new: SentAudio) -> Step:
         held = self._held.setdefault(SegmentKey(*packed["key"]), _Held())
         held.used_at = time.monotonic()
         return unpack_step(packed, held, new)

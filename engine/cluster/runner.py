@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import structlog
 
 from engine.cluster.pool import Plan
 from engine.messages import (
-    Audio,
     ModelInfo,
     SegmentKey,
+    SentAudio,
     Step,
     StepResult,
     describe_step,
     dumps,
+    joined_audio,
     loads,
     unpack_progress,
     unpack_result,
@@ -191,14 +191,14 @@ class RayRunner:
         packed = dumps({"steps": steps, "lengths": [len(new) for new in news]})
         answer: dict[str, Any] = {}
         telling = any(step.progress for step in batch)
-        async for message in self._messages(copy, packed, np.concatenate(news), telling):
+        async for message in self._messages(copy, packed, joined_audio(batch, news), telling):
             answer = loads(message)
             if "progress" in answer:
                 self.tell(unpack_progress(answer["progress"]))
         return answer
 
     async def _messages(
-        self, copy: Copy, steps: bytes, audio: Audio, telling: bool
+        self, copy: Copy, steps: bytes, audio: SentAudio, telling: bool
     ) -> AsyncIterator[bytes]:
         from engine.cluster.ray_actors import is_disconnection, is_loss
 

@@ -15,6 +15,7 @@ from engine.messages import (
     StepResult,
     TimedWord,
     dumps,
+    joined_audio,
     loads,
     ms_to_samples,
     pack_result,
@@ -92,6 +93,33 @@ def test_a_step_arrives_whole_wherever_its_new_audio_begins(
 def test_only_new_audio_travels() -> None:
     assert len(pack_step(STEP, 990)["audio"]) == 10 * 4
     assert len(dumps(pack_step(STEP, 1000))) < 200
+
+
+samples_16_bit = st.lists(st.integers(-32_768, 32_767), max_size=300)
+
+
+@given(samples_16_bit, st.data())
+def test_audio_of_16_bits_travels_in_half_the_bytes_and_arrives_the_same(
+    samples: list[int], data: st.DataObject
+) -> None:
+    audio = np.array(samples, np.float32) / np.float32(32_768)
+    audio_from = data.draw(st.integers(0, len(samples)))
+    there = HeldAudio()
+    there.whole(0, audio[:audio_from])
+
+    packed = pack_step(replace(STEP, audio=audio, sixteen_bit=True), audio_from)
+
+    assert len(packed["audio"]) == 2 * (len(samples) - audio_from)
+    arrived = unpack_step(loads(dumps(packed)), there)
+    assert arrived.audio.dtype == np.float32
+    assert np.array_equal(arrived.audio, audio)
+
+
+def test_beside_other_audio_it_travels_as_such() -> None:
+    steps = [replace(STEP, sixteen_bit=True), STEP]
+
+    assert joined_audio(steps, [AUDIO[:10], AUDIO[10:30]]).dtype == np.float32
+    assert np.array_equal(joined_audio(steps, [AUDIO[:10], AUDIO[10:30]]), AUDIO[:30])
 
 
 def test_a_final_may_be_shorter_than_what_is_held() -> None:
