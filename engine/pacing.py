@@ -49,6 +49,16 @@ class Pacing:
         """Seconds that a batch takes beyond its steps."""
         return self._seconds - self._steps * self.further_step_s
 
+    def needed_s(self, seconds: float, steps: int, max_batch: int) -> float:
+        """Of what a batch took, what its steps would have taken as part of full ones.
+
+        All of it while batches do not differ: nothing is known of what others would have borne.
+        """
+        if self._variance <= DOUBT:
+            return seconds
+        borne = self.batch_cost_s * max(0.0, 1 - steps / max_batch)
+        return min(seconds, max(0.0, seconds - borne))
+
     def cadence(self, active: int, batches: int) -> int:
         """Samples between two steps of a segment that ``active`` open segments can all have.
 

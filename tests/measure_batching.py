@@ -16,6 +16,7 @@ import numpy as np
 
 from deploy.capacity.inputs import BATCHED_FIXED_S, BATCHED_ROW_S
 from engine.messages import SAMPLE_RATE, Step, StepResult
+from engine.pacing import Pacing
 from engine.runner import ThreadRunner
 from engine.segment import StreamOptions
 from engine.worker import BatchReport, Observers, Worker
@@ -65,10 +66,15 @@ async def measure(sessions: int, seconds: float) -> None:
     took = loop.time() - began - WARM_UP_S
     steps, batches = sum(len(report.kinds) for report in reports), len(reports)
     share = (runner.busy_s - busy) / took
+    pacing, needed = Pacing(), 0.0
+    for report in reports:
+        pacing.observe(report.busy_s, len(report.kinds))
+        needed += pacing.needed_s(report.busy_s, len(report.kinds), runner.info.max_batch)
     await worker.close()
     print(
         f"{sessions} sessions: {steps / took:.0f} steps a second in batches of "
-        f"{steps / batches:.1f}, busy for {share:.2f} of the time, "
+        f"{steps / batches:.1f}, busy for {share:.2f} of the time "
+        f"and needed for {needed / took:.2f}, "
         f"cadence {np.mean(cadence):.2f} s in the mean, {np.max(cadence):.2f} s at most",
         flush=True,
     )

@@ -43,8 +43,8 @@ class Cell:
     failure_days: float = 30.0
     at_once: bool = False
     """Whether all copies that are missing are asked for together. The engine does not."""
-    by_rows: bool = False
-    """Whether load is what steps would take in full batches. The engine takes the time at work."""
+    by_time: bool = False
+    """Whether load is the time at work. The engine takes what steps would take in full batches."""
 
     def cadence_s(self, sessions: float, copies: int) -> float:
         """Between two partials, when all share what there is."""
@@ -54,12 +54,12 @@ class Cell:
         return max(CADENCE_S, needed / TARGET_LOAD)
 
     def load(self, sessions: float, copies: int) -> float:
-        """Share of the time that copies are at work, as their pool sees it."""
+        """Share of their time that copies need, as their pool sees it."""
         if not copies:
             return 1.0
         stretch = CADENCE_S / self.cadence_s(sessions, copies)
         rate = sessions * self.duty * self.steps_per_open_s * stretch / copies
-        if self.by_rows or not self.fixed_s:
+        if not (self.by_time and self.fixed_s):
             return min(1.0, rate * self.row_s)
         if rate * (self.fixed_s + GAP_S) < 1:
             return min(1.0, rate * (self.fixed_s + self.row_s))

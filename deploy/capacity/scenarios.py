@@ -116,8 +116,8 @@ def days(traffic: Traffic, copy_hour: float, gpu_hour: float) -> list[Plan]:
         ("embedded, least 2, all that is missing at once", replace(base, at_once=True), town),
         ("embedded, least 32", replace(base, least=32), town),
         ("embedded, most 4: too few", replace(base, most=4), town),
+        ("GPU, least 1, load by the time at work", replace(gpu, by_time=True), hall),
         ("GPU, least 1", gpu, hall),
-        ("GPU, least 1, load by rows", replace(gpu, by_rows=True), hall),
         ("GPU, least 8", replace(gpu, least=8), hall),
     ]
     return [

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from deploy.capacity.copies import Work
 from deploy.capacity.talk import Segment
+from engine.pacing import Pacing
 from engine.segment import StepKind
 
 
@@ -25,6 +26,8 @@ class Outcome:
     steps: dict[StepKind, int] = field(default_factory=lambda: dict.fromkeys(StepKind, 0))
     busy_s: float = 0.0
     """Of all lanes together."""
+    needed_s: float = 0.0
+    """Of it, as copies tell their pool: what full batches would have taken."""
     batches: int = 0
     moved: int = 0
     """Segments whose copy was lost or drained, and that began cold elsewhere."""
@@ -70,6 +73,7 @@ class Served:
     trusted: bool = True
     """Whether it is thought alive, and gets segments."""
     draining: bool = False
+    pacing: Pacing = field(default_factory=Pacing)
     flights: list[Flight] = field(default_factory=list)
     segments: int = 0
     due: dict["Speaker", tuple[StepKind, float]] = field(default_factory=dict)

@@ -263,9 +263,12 @@ class Pool:
         self._plan(copy)
         seconds = self.now - flight.began
         self.outcome.busy_s += seconds
+        steps = len(flight.taken)
+        copy.pacing.observe(seconds, steps)
+        self.outcome.needed_s += copy.pacing.needed_s(seconds, steps, self._model.max_batch)
         if self._pacing is not None:
             alive = sum(each.alive for each in self._copies)
-            self._pacing.observe(seconds / (alive * self._model.lanes), len(flight.taken))
+            self._pacing.observe(seconds / (alive * self._model.lanes), steps)
         for taken in flight.taken:
             if taken.speaker.turn == taken.turn:
                 self._commit(taken)

@@ -127,13 +127,19 @@ def batches(given: Assumptions) -> str:
     for run in inputs.BATCHED:
         outcome, cadence = scenarios.batched(run.sessions)
         steps = sum(outcome.steps.values())
-        simulated = (steps / scenarios.BATCHED_S, outcome.batch,
-                     outcome.busy_s / scenarios.BATCHED_S, float(np.mean(cadence)))  # fmt: skip
-        for who, each in ((f"{run.sessions}, measured", run[1:]), ("simulated", simulated)):
-            rows.append([who, f"{each[0]:.0f}", f"{each[1]:.1f}", f"{each[2]:.2f}",
-                         f"{each[3]:.2f}"])  # fmt: skip
+        simulated = inputs.Batched(
+            run.sessions, steps / scenarios.BATCHED_S, outcome.batch,
+            outcome.busy_s / scenarios.BATCHED_S, float(np.mean(cadence)),
+        )  # fmt: skip
+        needed = f"{outcome.needed_s / scenarios.BATCHED_S:.2f}"
+        for who, each, need in (
+            (f"{run.sessions}, measured", run, "–"), ("simulated", simulated, needed),
+        ):  # fmt: skip
+            rows.append([who, f"{each.steps_per_s:.0f}", f"{each.batch:.1f}", f"{each.busy:.2f}",
+                         need, f"{each.cadence_s:.2f}"])  # fmt: skip
     return markdown(
-        ["sessions", "steps/s", "steps a batch", "share of time busy", "mean cadence, s"], rows
+        ["sessions", "steps/s", "steps a batch", "share of time busy", "needed", "mean cadence, s"],
+        rows,
     )
 
 

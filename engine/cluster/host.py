@@ -5,6 +5,7 @@ Ray makes an actor of it (`engine.cluster.pool`); nothing here knows of Ray.
 
 import asyncio
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from engine.messages import (
 )
 from engine.models.base import ModelOptions, ModelUnavailableError, SpeechModel, TellingModel
 from engine.models.catalog import load_model
+from engine.pacing import Pacing
 
 KEPT_FOR_S = 120.0
 """A segment that nobody asked for in so long had a gateway that died."""
@@ -59,7 +61,9 @@ class ModelHost:
         self._held: dict[SegmentKey, _Held] = {}
         self._waiting: list[_Call] = []
         self._running = 0
-        self._busy_s = 0.0
+        self._needed_s = 0.0
+        self._pacing = Pacing()
+        self._counting = threading.Lock()
         self._began: list[float] = []
         """When each batch that a lane runs was begun, by `time.monotonic`."""
         self._calls: dict[SegmentKey, _Call] = {}
@@ -93,10 +97,15 @@ class ModelHost:
         return time.monotonic() - min(self._began) if self._began else 0.0
 
     async def load(self) -> dict[str, float]:
-        """Seconds that its lanes were busy, segments held, and steps that wait for a lane."""
+        """How full it is, told apart from how busy.
+
+        Returns:
+            ``needed_s``, seconds that lanes would have been at work so far if all batches had been
+            full; ``segments`` that are held; ``waiting``, steps that wait for a lane.
+        """
         self._drop_orphans()
         return {
-            "busy_s": self._busy_s,
+            "needed_s": self._needed_s,
             "segments": len(self._held),
             "waiting": sum(len(call.steps) for call in self._waiting),
         }
@@ -206,14 +215,20 @@ class ModelHost:
         return [answer for call in calls for answer in self._run([call])]
 
     def _stepped(self, calls: Sequence[_Call]) -> list[dict[str, Any]]:
+        steps = [step for call in calls for step in call.steps]
         began = time.monotonic()
         self._began.append(began)
         try:
-            results = iter(self._model.step([step for call in calls for step in call.steps]))
+            results = iter(self._model.step(steps))
         finally:
             self._began.remove(began)
-        self._busy_s += time.monotonic() - began
+        self._count(time.monotonic() - began, len(steps))
         return [{"results": [pack_result(next(results)) for _ in call.steps]} for call in calls]
+
+    def _count(self, seconds: float, steps: int) -> None:
+        with self._counting:  # lanes are threads
+            self._pacing.observe(seconds, steps)
+            self._needed_s += self._pacing.needed_s(seconds, steps, self._model.info.max_batch)
 
     def _answer(self, calls: Sequence[_Call], done: asyncio.Future[list[dict[str, Any]]]) -> None:
         self._running -= 1

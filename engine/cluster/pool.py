@@ -21,8 +21,9 @@ ANSWER_WITHIN_S = 10.0
 DRAIN_WITHIN_S = 60.0
 """Segments end within half a minute; what is left then moves."""
 BUSY, IDLE = 0.7, 0.4
-"""Shares of time that lanes are at work: above the one a copy is wanted, and one less if the rest
-would stay below the other."""
+"""Shares of their time that lanes would need for all steps in full batches: above the one a copy is
+wanted, and one less if the rest would stay below the other. Not of the time that they are at work:
+with small batches a GPU always is, long before it is full."""
 GROW_AFTER_S, SHRINK_AFTER_S = 2.0, 60.0
 RETRY_AFTER_S = 5.0
 LINGER_S = 300.0
@@ -59,8 +60,9 @@ class Member:
     """Once it has loaded."""
     draining_since: float | None = None
     segments: int = 0
-    busy_s: float = 0.0
-    spent_s: float = 0.0
+    needed_s: float = 0.0
+    """See `engine.cluster.host.ModelHost.load`."""
+    lately_s: float = 0.0
     """Of it, since the last look."""
     greeting: "asyncio.Future[None] | None" = None
 
@@ -183,7 +185,8 @@ class Pool:
             self._end(member.number)
             return
         member.segments = load["segments"]
-        member.spent_s, member.busy_s = load["busy_s"] - member.busy_s, load["busy_s"]
+        member.lately_s = load["needed_s"] - member.needed_s
+        member.needed_s = load["needed_s"]
 
     def _follow(self, seconds: float, now: float) -> None:
         """Wants one copy more or less when that has been right for a while."""
@@ -192,7 +195,7 @@ class Pool:
             self._busy_since = self._idle_since = None
             return
         lanes = sum(member.info["lanes"] for member in serving if member.info)
-        share = sum(member.spent_s for member in serving) / (lanes * seconds)
+        share = sum(member.lately_s for member in serving) / (lanes * seconds)
         crowded = share * len(serving) / max(1, len(serving) - 1)
         self._busy_since = (self._busy_since or now) if share > BUSY else None
         self._idle_since = (self._idle_since or now) if crowded < IDLE else None

@@ -116,6 +116,17 @@ class TestSteps:
 
         assert cold > warm + 2e-3
 
+    def test_copies_that_batch_are_at_work_all_the_time_and_need_little_of_it(self) -> None:
+        outcome, _ = scenarios.batched(200)
+        steps = sum(outcome.steps.values())
+        row_s, batch_s = inputs.BATCHED_ROW_S, inputs.BATCHED_FIXED_S
+        cell = Cell(row_s, batch_s, steps / scenarios.BATCHED_S / 200, duty=1.0)
+
+        needed = outcome.needed_s / scenarios.BATCHED_S
+        assert outcome.busy_s / scenarios.BATCHED_S > 0.95
+        assert needed == pytest.approx(cell.load(200, 1), rel=0.15)
+        assert needed < 0.3
+
     def test_the_day_takes_steps_of_the_embedded_model_as_long_as_they_are(self) -> None:
         outcome = scenarios.embedded_load(20, Traffic())
 

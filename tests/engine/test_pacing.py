@@ -115,6 +115,45 @@ def test_a_gpu_that_is_seldom_full_does_not_stretch_itself_empty(active: int) ->
     assert cadence_s < 2.5
 
 
+@given(costs, st.integers(1, 64))
+def test_no_more_is_needed_than_was_spent(seen: list[tuple[float, int]], max_batch: int) -> None:
+    pacing = Pacing()
+    for seconds, steps in seen:
+        pacing.observe(seconds, steps)
+
+        assert 0 <= pacing.needed_s(seconds, steps, max_batch) <= seconds
+        assert pacing.needed_s(seconds, max_batch, max_batch) == seconds
+
+
+@given(st.floats(0.001, 10), st.integers(1, 8), st.integers(1, 64))
+def test_all_is_needed_while_batches_do_not_differ(
+    seconds: float, steps: int, max_batch: int
+) -> None:
+    pacing = Pacing()
+    for _ in range(20):
+        pacing.observe(seconds, steps)
+
+        assert pacing.needed_s(seconds, steps, max_batch) == seconds
+
+
+@given(st.integers(20, 300), st.integers(0, 1000))
+def test_a_gpu_needs_what_its_steps_take_however_small_its_batches_are(
+    rate: int, seed: int
+) -> None:
+    """Steps come by chance; a batch has those that came during the one before."""
+    pacing, luck, spent_s, needed_s, took = Pacing(), Random(seed), 0.0, 0.0, 0
+    seconds = 0.072
+    for _ in range(400):
+        steps = max(1, sum(luck.random() < seconds / 2 for _ in range(2 * rate)))
+        seconds = 0.070 + 0.002 * steps
+        pacing.observe(seconds, steps)
+        spent_s += seconds
+        needed_s += pacing.needed_s(seconds, steps, 1024)
+        took += steps
+
+    assert needed_s == pytest.approx(took * (0.002 + 0.070 / 1024), rel=0.1, abs=0.1 * spent_s)
+
+
 @given(costs, st.integers(1, 100))
 def test_fewer_batches_never_take_longer(seen: list[tuple[float, int]], active: int) -> None:
     pacing = Pacing()

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,33 @@ class HeldModel(OneWordASecondModel):
 
     def step(self, batch: Sequence[Step]) -> list[StepResult]:
         assert self.go.acquire(timeout=20)
+        return super().step(batch)
+
+
+class Clock:
+    """In the place of `time`."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    perf_counter = monotonic
+
+
+class ClockedModel(OneWordASecondModel):
+    """Takes 70 ms for a batch and 2 ms for each step, by a clock of its own."""
+
+    def __init__(self, clock: Clock, max_batch: int) -> None:
+        super().__init__()
+        self.info = replace(self.info, max_batch=max_batch)
+        self.clock, self.spent_s = clock, 0.0
+
+    def step(self, batch: Sequence[Step]) -> list[StepResult]:
+        seconds = 0.070 + 0.002 * len(batch)
+        self.clock.now += seconds
+        self.spent_s += seconds
         return super().step(batch)
 
 
@@ -97,6 +125,30 @@ async def test_batches_that_wait_are_merged_and_finals_go_first() -> None:
     assert [each.key.session for each in model.steps] == ["first", "e", "a", "b", "c", "d"]
     assert model.batches == [1, 3, 2]
     assert all(reply["seconds"] > 0 for reply in replies)
+
+
+@pytest.mark.parametrize(
+    ("max_batch", "sizes", "needs"),
+    [
+        (100, (1, 3, 2, 4) * 25, 250 * (0.002 + 0.070 / 100)),  # a fifteenth of what it spent
+        (4, (4, 1) * 50, 250 * (0.002 + 0.070 / 4)),
+        (1, (1,) * 50, 50 * 0.072),  # all of it, as there is nothing to share
+        (100, (3,) * 50, 50 * 0.076),  # all of it, as nothing is known
+    ],
+)
+async def test_it_tells_what_its_steps_would_need_in_full_batches(
+    max_batch: int, sizes: Sequence[int], needs: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    model = ClockedModel(clock, max_batch)
+    host = ModelHost(model, {})
+    for size in sizes:
+        await answer(host, *(step(str(i), 0.1) for i in range(size)))
+
+    told = (await host.load())["needed_s"]
+    assert told == pytest.approx(needs, rel=0.15)
+    assert told <= model.spent_s
 
 
 async def test_one_gateways_fault_is_not_the_others() -> None:
