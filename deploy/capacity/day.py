@@ -1,7 +1,7 @@
 """A day of a cell, second by second: who comes, how many copies there are, how late partials are.
 
 A cell is one pool of copies with its gateways. Its autoscaler has the rules of
-`engine.cluster.pool`, whose figures are imported; what a copy can do comes from `copies`.
+`engine.cluster.demand`, which is imported; what a copy can do comes from `copies`.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.capacity import inputs
-from engine.cluster.pool import BUSY, GROW_AFTER_S, IDLE, SHRINK_AFTER_S
+from engine.cluster.demand import Demand, Look
 from engine.pacing import TARGET_LOAD
 
 HOUR_S, DAY_S = 3600, 86_400
@@ -41,8 +41,8 @@ class Cell:
     boot_s: float = 300.0
     reload_s: float = 60.0
     failure_days: float = 30.0
-    at_once: bool = False
-    """Whether all copies that are missing are asked for together. The engine does not."""
+    one_by_one: bool = False
+    """Whether a copy is asked for when the last one serves. The engine asks for all at once."""
     by_time: bool = False
     """Whether load is the time at work. The engine takes what steps would take in full batches."""
 
@@ -53,12 +53,16 @@ class Cell:
         needed = sessions * self.duty * self.steps_per_open_s * CADENCE_S * self.row_s / copies
         return max(CADENCE_S, needed / TARGET_LOAD)
 
+    def steps(self, sessions: float, copies: int) -> float:
+        """A second, of all."""
+        stretch = CADENCE_S / self.cadence_s(sessions, copies)
+        return sessions * self.duty * self.steps_per_open_s * stretch
+
     def load(self, sessions: float, copies: int) -> float:
         """Share of their time that copies need, as their pool sees it."""
         if not copies:
             return 1.0
-        stretch = CADENCE_S / self.cadence_s(sessions, copies)
-        rate = sessions * self.duty * self.steps_per_open_s * stretch / copies
+        rate = self.steps(sessions, copies) / copies
         if not (self.by_time and self.fixed_s):
             return min(1.0, rate * self.row_s)
         if rate * (self.fixed_s + GAP_S) < 1:
@@ -137,7 +141,7 @@ class _Copies:
         self._wanted = cell.least
         self._starting: deque[int] = deque()
         """When each will serve, soonest first."""
-        self._busy_for = self._idle_for = 0
+        self._demand = Demand()
 
     @property
     def paid(self) -> int:
@@ -158,33 +162,21 @@ class _Copies:
             self._starting.popleft()
             self.serving += 1
         cell = self._cell
-        if self.serving != self._wanted:
-            self._busy_for = self._idle_for = 0
-            return
-        share = cell.load(sessions, self.serving)
-        crowded = share * self.serving / max(1, self.serving - 1)
-        self._busy_for = self._busy_for + 1 if share > BUSY else 0
-        self._idle_for = self._idle_for + 1 if crowded < IDLE else 0
-        if self._busy_for >= GROW_AFTER_S:
-            self._want(self._missing(sessions), second)
-        elif self._idle_for >= SHRINK_AFTER_S:
-            self._want(-1, second)
+        if self.serving and not (cell.one_by_one and self.serving != self._wanted):
+            look = Look(
+                self.serving, cell.load(sessions, self.serving),
+                cell.steps(sessions, self.serving), round(sessions * cell.duty),
+            )  # fmt: skip
+            self._want(self._demand.wanted(look, self._wanted, second), second)
 
-    def _missing(self, sessions: int) -> int:
-        if not self._cell.at_once:
-            return 1
-        copies = self.serving
-        while copies < self._cell.most and self._cell.load(sessions, copies) > BUSY:
-            copies += 1
-        return max(1, copies - self.serving)
-
-    def _want(self, more: int, second: int) -> None:
-        wanted = max(self._cell.least, min(self._cell.most, self._wanted + more))
+    def _want(self, wanted: int, second: int) -> None:
+        if self._cell.one_by_one:
+            wanted = min(wanted, self._wanted + 1)
+        wanted = max(self._cell.least, min(self._cell.most, wanted))
         for _ in range(wanted - self._wanted):
             self._start(second + int(self._cell.boot_s))
         self.serving -= max(0, self._wanted - wanted)  # it drains, in a minute at most
         self._wanted = wanted
-        self._busy_for = self._idle_for = 0
 
 
 def simulate(cell: Cell, visits: Visits, seed: int = 0, seconds: int = DAY_S) -> Day:

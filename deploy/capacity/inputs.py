@@ -198,12 +198,14 @@ class Batched(NamedTuple):
     batch: float
     busy: float
     """Share of the time."""
+    needed: float
+    """Share of it that the same steps would take in full batches, as `engine.pacing` fits them."""
     cadence_s: float
     """In force, in the mean."""
 
 
 BATCHED = (
-    Batched(50, 27, 2.2, 0.90, 2.00),
-    Batched(200, 106, 9.7, 0.98, 2.00),
-    Batched(400, 210, 27.9, 0.96, 2.00),
+    Batched(50, 27, 2.2, 0.90, 0.06, 2.00),
+    Batched(200, 106, 9.7, 0.98, 0.22, 2.00),
+    Batched(400, 211, 26.9, 0.98, 0.44, 2.00),
 )

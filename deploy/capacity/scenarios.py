@@ -109,15 +109,18 @@ def days(traffic: Traffic, copy_hour: float, gpu_hour: float) -> list[Plan]:
                 reload_s=traffic.reload_s, failure_days=traffic.failure_days)  # fmt: skip
     low = OnGpu(inputs.LOW, inputs.SMALL)
     gpu = replace(base, row_s=low.row_s, fixed_s=low.fixed_s, least=1, most=8)
+    kept = replace(base, boot_s=traffic.reload_s)
     town, hall = Visits(300, 300), Visits(2400, 2400)
     wanted = [
-        ("embedded, least 2, cold machines", base, town),
-        ("embedded, least 2, machines kept", replace(base, boot_s=traffic.reload_s), town),
-        ("embedded, least 2, all that is missing at once", replace(base, at_once=True), town),
+        ("embedded, cold machines, one by one", replace(base, one_by_one=True), town),
+        ("embedded, cold machines", base, town),
+        ("embedded, machines kept, one by one", replace(kept, one_by_one=True), town),
+        ("embedded, machines kept", kept, town),
         ("embedded, least 32", replace(base, least=32), town),
         ("embedded, most 4: too few", replace(base, most=4), town),
-        ("GPU, least 1, load by the time at work", replace(gpu, by_time=True), hall),
-        ("GPU, least 1", gpu, hall),
+        ("GPU, load by the time at work", replace(gpu, by_time=True), hall),
+        ("GPU, one by one", replace(gpu, one_by_one=True), hall),
+        ("GPU", gpu, hall),
         ("GPU, least 8", replace(gpu, least=8), hall),
     ]
     return [

@@ -129,14 +129,12 @@ def batches(given: Assumptions) -> str:
         steps = sum(outcome.steps.values())
         simulated = inputs.Batched(
             run.sessions, steps / scenarios.BATCHED_S, outcome.batch,
-            outcome.busy_s / scenarios.BATCHED_S, float(np.mean(cadence)),
+            outcome.busy_s / scenarios.BATCHED_S, outcome.needed_s / scenarios.BATCHED_S,
+            float(np.mean(cadence)),
         )  # fmt: skip
-        needed = f"{outcome.needed_s / scenarios.BATCHED_S:.2f}"
-        for who, each, need in (
-            (f"{run.sessions}, measured", run, "–"), ("simulated", simulated, needed),
-        ):  # fmt: skip
+        for who, each in ((f"{run.sessions}, measured", run), ("simulated", simulated)):
             rows.append([who, f"{each.steps_per_s:.0f}", f"{each.batch:.1f}", f"{each.busy:.2f}",
-                         need, f"{each.cadence_s:.2f}"])  # fmt: skip
+                         f"{each.needed:.2f}", f"{each.cadence_s:.2f}"])  # fmt: skip
     return markdown(
         ["sessions", "steps/s", "steps a batch", "share of time busy", "needed", "mean cadence, s"],
         rows,

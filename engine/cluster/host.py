@@ -61,7 +61,7 @@ class ModelHost:
         self._held: dict[SegmentKey, _Held] = {}
         self._waiting: list[_Call] = []
         self._running = 0
-        self._needed_s = 0.0
+        self._needed_s, self._steps = 0.0, 0
         self._pacing = Pacing()
         self._counting = threading.Lock()
         self._began: list[float] = []
@@ -101,11 +101,13 @@ class ModelHost:
 
         Returns:
             ``needed_s``, seconds that lanes would have been at work so far if all batches had been
-            full; ``segments`` that are held; ``waiting``, steps that wait for a lane.
+            full; ``steps`` that were taken; ``segments`` that are held; ``waiting``, steps that
+            wait for a lane.
         """
         self._drop_orphans()
         return {
             "needed_s": self._needed_s,
+            "steps": self._steps,
             "segments": len(self._held),
             "waiting": sum(len(call.steps) for call in self._waiting),
         }
@@ -228,6 +230,7 @@ class ModelHost:
     def _count(self, seconds: float, steps: int) -> None:
         with self._counting:  # lanes are threads
             self._pacing.observe(seconds, steps)
+            self._steps += steps
             self._needed_s += self._pacing.needed_s(seconds, steps, self._model.info.max_batch)
 
     def _answer(self, calls: Sequence[_Call], done: asyncio.Future[list[dict[str, Any]]]) -> None:

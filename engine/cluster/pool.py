@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from engine.cluster.demand import Demand, Look
 from engine.messages import dumps
 from engine.models.base import ModelOptions
 
@@ -20,11 +21,6 @@ ANSWER_WITHIN_S = 10.0
 """A copy that does not answer for so long hangs; it answers beside its model's work."""
 DRAIN_WITHIN_S = 60.0
 """Segments end within half a minute; what is left then moves."""
-BUSY, IDLE = 0.7, 0.4
-"""Shares of their time that lanes would need for all steps in full batches: above the one a copy is
-wanted, and one less if the rest would stay below the other. Not of the time that they are at work:
-with small batches a GPU always is, long before it is full."""
-GROW_AFTER_S, SHRINK_AFTER_S = 2.0, 60.0
 RETRY_AFTER_S = 5.0
 LINGER_S = 300.0
 """How long copies outlive the last gateway."""
@@ -60,10 +56,10 @@ class Member:
     """Once it has loaded."""
     draining_since: float | None = None
     segments: int = 0
-    needed_s: float = 0.0
+    told: dict[str, float] = field(default_factory=dict)
     """See `engine.cluster.host.ModelHost.load`."""
-    lately_s: float = 0.0
-    """Of it, since the last look."""
+    lately: dict[str, float] = field(default_factory=dict)
+    """By how much it is more than at the look before; empty until the second."""
     greeting: "asyncio.Future[None] | None" = None
 
 
@@ -92,8 +88,7 @@ class Pool:
         """When a gateway asked last."""
         self._start_at = 0.0
         """When the next may start, after one that could not."""
-        self._busy_since: float | None = None
-        self._idle_since: float | None = None
+        self._demand = Demand()
         for number, actor in running.items():
             self._add(Member(number, actor))
         # At once: a pool that Ray restarted may never be asked again, and still has to end.
@@ -121,7 +116,7 @@ class Pool:
 
     async def scale(self, copies: int | None) -> None:
         """Keeps so many copies from now on; None: follows the load again."""
-        self._fixed = copies is not None
+        self._fixed, self._demand = copies is not None, Demand()
         self._want(copies if copies is not None else self._wanted)
 
     async def lost(self, number: int) -> None:
@@ -185,28 +180,24 @@ class Pool:
             self._end(member.number)
             return
         member.segments = load["segments"]
-        member.lately_s = load["needed_s"] - member.needed_s
-        member.needed_s = load["needed_s"]
+        if member.told:  # what a former life of this pool saw is not of now
+            member.lately = {what: load[what] - member.told[what] for what in load}
+        member.told = load
 
     def _follow(self, seconds: float, now: float) -> None:
-        """Wants one copy more or less when that has been right for a while."""
-        serving = [member for member in self._loaded if member.draining_since is None]
-        if self._fixed or len(serving) != self._wanted:
-            self._busy_since = self._idle_since = None
+        serving = [m for m in self._loaded if m.lately and m.draining_since is None]
+        if self._fixed or not serving:
             return
         lanes = sum(member.info["lanes"] for member in serving if member.info)
-        share = sum(member.lately_s for member in serving) / (lanes * seconds)
-        crowded = share * len(serving) / max(1, len(serving) - 1)
-        self._busy_since = (self._busy_since or now) if share > BUSY else None
-        self._idle_since = (self._idle_since or now) if crowded < IDLE else None
-        if self._busy_since is not None and now - self._busy_since >= GROW_AFTER_S:
-            self._want(self._wanted + 1)
-        elif self._idle_since is not None and now - self._idle_since >= SHRINK_AFTER_S:
-            self._want(self._wanted - 1)
+        needed, steps = (
+            sum(member.lately[what] for member in serving) for what in ("needed_s", "steps")
+        )
+        segments = sum(member.segments for member in serving)
+        look = Look(len(serving), needed / (lanes * seconds), steps / seconds, segments)
+        self._want(self._demand.wanted(look, self._wanted, now))
 
     def _want(self, copies: int) -> None:
         self._wanted = max(self._plan.least, min(self._plan.most, copies))
-        self._busy_since = self._idle_since = None
 
     def _drain(self, now: float) -> None:
         for member in self._loaded:
