@@ -79,8 +79,8 @@ class Wire:
     viewer_messages: float = 0.85
     packet: float = 40 + 12 + 29 + 8
     """IP and TCP with timestamps, TLS 1.3, the WebSocket's frame. Assumed: one packet a message."""
-    hls_entry: float = 32.0
-    """Of a playlist, for each 6 s so far. Counted."""
+    hls_entry: float = 2.8
+    """Of a playlist after half an hour, for each 6 s of it, compressed; 32 as it is. Counted."""
     hls_segment: float = 250.0
     """A WebVTT segment of 6 s. Assumed from 200 B/s of finals and partials, 50 B/s of finals."""
     http_headers: float = 600.0

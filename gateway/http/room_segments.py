@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+from hashlib import sha256
 
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -17,7 +20,10 @@ from gateway.rooms.room import Written
 from gateway.rooms.timeline import PIECE_MS
 from gateway.segments import MAX_MPEGTS, numbers, playlist, segment
 
-_FRESH = {"cache-control": "no-store"}
+_LIST_FOR_S, _SEGMENT_FOR_S = PIECE_MS // 2000, PIECE_MS // 1000
+"""How long caches may keep an answer. A list changes with each segment, and a segment when an
+editor corrects it. Not `public`: what was asked for with a key is for none but who has it (RFC
+9111, 3.5)."""
 
 
 def segment_routes(rooms: Rooms) -> list[BaseRoute]:
@@ -35,7 +41,7 @@ def segment_routes(rooms: Rooms) -> list[BaseRoute]:
             return error_response(error)
         query = f"?mpegts={mpegts}" if mpegts else ""
         text = playlist(_listed(found), PIECE_MS, found.has_ended, query)
-        return Response(text, media_type="application/vnd.apple.mpegurl", headers=_FRESH)
+        return _kept(request, text, "application/vnd.apple.mpegurl", _LIST_FOR_S)
 
     async def one(request: Request) -> Response:
         number = request.path_params["number"]
@@ -48,14 +54,25 @@ def segment_routes(rooms: Rooms) -> list[BaseRoute]:
         start = number * PIECE_MS
         frames = [f for f in found.finals if f.span[0] < start + PIECE_MS and f.span[1] >= start]
         cues = await asyncio.to_thread(_cues, frames)
-        return Response(
-            segment(cues, number, PIECE_MS, mpegts), media_type="text/vtt", headers=_FRESH
-        )
+        return _kept(request, segment(cues, number, PIECE_MS, mpegts), "text/vtt", _SEGMENT_FOR_S)
 
+    smaller = [Middleware(GZipMiddleware)]  # by a list's own route: streams do not pass it
     return [
-        Route("/v1/rooms/{room}/captions.m3u8", listing),
+        Route("/v1/rooms/{room}/captions.m3u8", listing, middleware=smaller),
         Route("/v1/rooms/{room}/captions/{number:int}.vtt", one),
     ]
+
+
+def _kept(request: Request, text: str, media_type: str, seconds: int) -> Response:
+    """An answer that caches may keep for so long, and then ask whether it has changed."""
+    # Weak: the same whether or not it is compressed.
+    tag = f'W/"{sha256(text.encode()).hexdigest()[:32]}"'
+    headers = {"cache-control": f"max-age={seconds}", "etag": tag}
+    if "authorization" in request.headers:
+        headers["vary"] = "authorization"  # rooms of two keys may have one name
+    if tag in map(str.strip, request.headers.get("if-none-match", "").split(",")):
+        return Response(status_code=304, headers=headers)
+    return Response(text, media_type=media_type, headers=headers)
 
 
 def _listed(found: Written) -> range:

@@ -122,3 +122,65 @@ async def test_rooms_that_are_not_there_are_not_found(
 ) -> None:
     for path in ("other/captions.m3u8", "other/captions/0.vtt", "hall/captions/x.vtt"):
         assert (await player.get(f"/v1/rooms/{path}")).status_code == 404
+
+
+async def test_caches_may_keep_all_for_a_little_while(
+    speaker: SpeakerDouble, player: httpx.AsyncClient
+) -> None:
+    speaker.final(" One.", end_ms=PIECE_MS)
+    lists, segment = [await player.get(f"{AT}{path}") for path in (".m3u8", "/0.vtt")]
+
+    # RFC 8216, 6.3.4: a list that has not changed is asked for again after half a segment.
+    assert lists.headers["cache-control"] == f"max-age={PIECE_MS // 2000}"
+    assert segment.headers["cache-control"] == f"max-age={PIECE_MS // 1000}"
+    assert {lists.headers.get("vary"), segment.headers.get("vary")} == {None}
+    assert (await player.get(f"{AT}/1.vtt")).headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", [".m3u8", "/0.vtt"])
+async def test_what_is_asked_for_with_a_credential_is_for_its_holder(
+    path: str, speaker: SpeakerDouble, player: httpx.AsyncClient
+) -> None:
+    speaker.final(" One.", end_ms=PIECE_MS)
+    answer = await player.get(f"{AT}{path}", headers={"authorization": "Bearer anything"})
+
+    assert answer.headers["vary"] == "authorization"
+    assert "public" not in answer.headers["cache-control"]
+
+
+@pytest.mark.parametrize("path", [".m3u8", "/0.vtt"])
+async def test_what_has_not_changed_is_not_sent_again(
+    path: str, speaker: SpeakerDouble, player: httpx.AsyncClient
+) -> None:
+    speaker.final(" Won.", end_ms=PIECE_MS)
+    before = await player.get(f"{AT}{path}")
+    asked = {"if-none-match": f'W/"other", {before.headers["etag"]}'}
+    again = await player.get(f"{AT}{path}", headers=asked)
+    assert (again.status_code, again.content) == (304, b"")
+    kept = ("etag", "cache-control")
+    assert [again.headers[name] for name in kept] == [before.headers[name] for name in kept]
+
+    better = Correction(type="correct", segment=0, text="One.", revision=0)
+    await speaker.rooms.correct(None, "hall", better)
+    speaker.final(" Two.", start_ms=PIECE_MS, end_ms=2 * PIECE_MS)
+    changed = await player.get(f"{AT}{path}", headers=asked)
+    assert changed.status_code == 200
+    assert changed.text != before.text
+    assert changed.headers["etag"] != before.headers["etag"]
+
+
+async def test_a_long_playlist_is_compressed_for_those_who_can_read_it(
+    speaker: SpeakerDouble, player: httpx.AsyncClient
+) -> None:
+    speaker.final(" One.", end_ms=100 * PIECE_MS)
+    small, plain = [
+        await player.get(f"{AT}.m3u8", headers={"accept-encoding": coding})
+        for coding in ("gzip", "identity")
+    ]
+
+    assert small.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert int(small.headers["content-length"]) < int(plain.headers["content-length"]) / 8
+    assert small.text == plain.text
+    assert small.headers["etag"] == plain.headers["etag"]
+    assert small.headers["vary"].lower() == plain.headers["vary"].lower() == "accept-encoding"
