@@ -29,7 +29,9 @@ from tests.engine.test_worker import LoudnessDetector, Recorder
 from tests.speech import speech
 
 FRAME_S = 0.1
-WARM_UP_S = 5
+BEGIN_WITHIN_S = 28.0
+"""One after another, as in life: their segments, of up to 28 s, end and grow at different times."""
+WARM_UP_S = 35
 
 
 async def added(name: str, runner: Runner, sessions: int, seconds: float) -> None:
@@ -42,6 +44,7 @@ async def added(name: str, runner: Runner, sessions: int, seconds: float) -> Non
     streams = [worker.open(f"s{i}", every, Recorder()) for i in range(sessions)]
     loop = asyncio.get_running_loop()
     began = loop.time()
+    order = np.random.default_rng(0).permutation(sessions)
     spans = np.array_split(np.arange(sessions), 20)  # sessions begin at any time of a frame
     turns = round((WARM_UP_S + seconds) / FRAME_S) * len(spans)
     for turn in range(turns):
@@ -49,8 +52,10 @@ async def added(name: str, runner: Runner, sessions: int, seconds: float) -> Non
         await asyncio.sleep(max(0.0, due - loop.time()))
         if turn == round(WARM_UP_S / FRAME_S) * len(spans):
             reports.clear()
+        begun = sessions * turn * FRAME_S / len(spans) / BEGIN_WITHIN_S
         for i in spans[turn % len(spans)]:
-            streams[i].push(frame)
+            if order[i] < begun:
+                streams[i].push(frame)
     late = loop.time() - began - turns * FRAME_S / len(spans)
     batches = list(reports)
     await worker.close()
