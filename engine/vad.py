@@ -1,11 +1,13 @@
 """Batched voice activity detection: Silero VAD 6 in numpy, state per stream.
 
 The package's own wrapper keeps the recurrent state inside the shared model; here state goes in and
-comes out, so streams share a batch. On onnxruntime its network takes 47 µs of a core for a frame,
+comes out, so streams share a batch. On onnxruntime its network takes 54 µs of a core for a frame,
 whatever the batch: it convolves the four time steps of each stream alone. As a few matrix products
-over all frames of all streams it takes 19 µs from 64 streams on, near what the processor can
-multiply, which a gateway with hundreds of sessions needs (with one stream it takes more, but
-nothing is scarce then; both in one run of ``python -m tests.measure_vad``). The weights are those
+over all frames of all streams it takes 16 to 18 µs from 64 streams on, of which 10 are what the
+processor needs to multiply, and a gateway with hundreds of sessions needs that (with one stream it
+takes more, but nothing is scarce then; both in one run of ``python -m tests.measure_vad``). To hear
+only every second frame amid sure speech was tried: a third fewer frames, and segments that end
+elsewhere or not at all, as the network's memory expects all of them. The weights are those
 of the package's ONNX file, and the tests hold the results against that file's own.
 
 Results do not depend on the batch, to the last bit: matrix products have a multiple of `_ROWS`

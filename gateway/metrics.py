@@ -113,6 +113,9 @@ class Metrics:
             "scribewire_cadence_seconds",
             "New audio between two partial steps of a segment, at least, as the load has it",
         )
+        self.unheard_s = most(
+            "scribewire_unheard_seconds", "For how long audio has been waiting to be listened to"
+        )
         self.loop_late_s = Histogram(
             "scribewire_event_loop_late_seconds", "How much later than asked a timer of the "
             "gateway's event loop went off", registry=registry, buckets=LATE_BUCKETS,

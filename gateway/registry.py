@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.access import Grant
@@ -47,19 +48,29 @@ class Traces(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How full the engine is."""
+
+    cadence_ms: Callable[[], float] = lambda: 0.0
+    """How often partials could come if there was one session more."""
+    unheard_ms: Callable[[], float] = lambda: 0.0
+    """For how long audio has been waiting to be heard."""
+
+
 class Registry:
     """Owns the sessions, connected or not.
 
     Args:
-        cadence_ms: how often partials could come if there was one session more.
+        load: none: there is always room.
         traces: told of each session, if there is somebody to tell.
     """
 
     def __init__(
         self, settings: Settings, metrics: Metrics,
-        cadence_ms: Callable[[], int] = lambda: 0, traces: Traces | None = None,
+        load: Load | None = None, traces: Traces | None = None,
     ) -> None:  # fmt: skip
-        self._settings, self._metrics, self._cadence_ms = settings, metrics, cadence_ms
+        self._settings, self._metrics, self._load = settings, metrics, load or Load()
         self._traces = traces
         self.draining = False
         self._connected: dict[LiveSession, Connection] = {}
@@ -81,9 +92,13 @@ class Registry:
         if self._open >= self._settings.max_sessions:
             self._metrics.limited.labels("max_sessions").inc()
             raise TooManySessions(retry_after_ms=RETRY_AFTER_MS)
-        if self._cadence_ms() > self._settings.max_cadence_ms:
-            self._metrics.limited.labels("max_cadence_ms").inc()
-            raise Overloaded(retry_after_ms=RETRY_AFTER_MS)
+        for setting, ms in (
+            ("max_cadence_ms", self._load.cadence_ms()),
+            ("max_unheard_ms", self._load.unheard_ms()),
+        ):
+            if ms > getattr(self._settings, setting):
+                self._metrics.limited.labels(setting).inc()
+                raise Overloaded(retry_after_ms=RETRY_AFTER_MS)
         if self._open + len(self._detached) >= self._settings.max_sessions:
             self._forget(next(iter(self._detached)))
 

@@ -29,7 +29,7 @@ from gateway.log import configure_logging
 from gateway.metrics import Metrics
 from gateway.parts import CannotStartError as CannotStartError
 from gateway.parts import check_access, guard_of, observers_of, runner_of, telemetry_of, working
-from gateway.registry import Registry
+from gateway.registry import Load, Registry
 from gateway.rooms import Rooms
 from gateway.settings import Settings
 from gateway.tls import CertificateError, load_certificate
@@ -136,7 +136,8 @@ async def assembled(
         telemetry_of(settings) as telemetry,
         working(runner, observers_of(metrics, telemetry)) as worker,
     ):
-        registry = Registry(settings, metrics, lambda: samples_to_ms(worker.cadence), telemetry)
+        load = Load(lambda: samples_to_ms(worker.cadence), lambda: 1000 * worker.unheard_s)
+        registry = Registry(settings, metrics, load, telemetry)
         app = create_app(
             settings, worker, registry, metrics, guard, drain or (lambda: server.drain()), rooms
         )

@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     """Sessions at a time; further ones are refused with 429."""
     max_cadence_ms: int = Field(10_000, ge=1000)
     """Where partials would come less often than this, further sessions are refused: overloaded."""
+    max_unheard_ms: int = Field(1000, ge=100)
+    """Where audio has been waiting to be listened to for longer, likewise: the gateway is full."""
     max_frame_bytes: int = Field(1_048_576, ge=4096, le=16_777_216)
     """Bytes of one WebSocket message; a larger one closes the connection with 1009."""
     max_control_bytes: int = Field(65_536, ge=1024)

@@ -43,6 +43,7 @@ def look(worker: Worker, registry: Registry, metrics: Metrics) -> None:
     metrics.model_copies.set(worker.model_copies)
     metrics.model_lanes.set(worker.lanes)
     metrics.queue_depth.set(worker.queue_depth)
+    metrics.unheard_s.set(worker.unheard_s)
     metrics.cadence_s.set(worker.cadence_in_force / SAMPLE_RATE)
     metrics.draining.set(registry.draining)
     for state, sessions in registry.states.items():

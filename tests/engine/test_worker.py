@@ -123,6 +123,31 @@ async def test_all_are_heard_when_there_are_more_than_a_pass_takes() -> None:
     assert all(recorder.texts() == ["word0"] for recorder in recorders)
 
 
+class LaboriousDetector(LoudnessDetector):
+    """Holds everybody up for as long as a pass with many frames would."""
+
+    def listen(self, audio: list[Audio], states: list[VadState]) -> list[list[float]]:
+        time.sleep(0.02)
+        return super().listen(audio, states)
+
+
+async def test_it_is_known_for_how_long_audio_waits_to_be_heard() -> None:
+    worker = Worker(ThreadRunner(OneWordASecondModel()), LaboriousDetector())
+    await worker.start()
+    try:
+        sessions = [worker.open(f"s{i}", StreamOptions(), Recorder()) for i in range(500)]
+        assert worker.unheard_s == 0
+        for session in sessions:
+            session.push(silence(0.1))
+        waited = 0.0
+        while worker.unheard_s:
+            waited = max(waited, worker.unheard_s)
+            await asyncio.sleep(0.005)
+        assert waited > 3 * 0.02, "a pass takes a part of them"
+    finally:
+        await worker.close()
+
+
 async def test_segments_that_are_due_together_share_a_batch() -> None:
     model = SlowModel(0.05)
     reports: list[BatchReport] = []
