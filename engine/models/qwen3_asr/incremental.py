@@ -241,7 +241,7 @@ class Transcriber:
             inputs_embeds=embedded[None],
             attention_mask={"full_attention": None},
             position_ids=plan.positions,
-            past_key_values=PagedCache(plan),
+            cache=PagedCache(plan),
             use_cache=True,
             plan=plan,
         ).last_hidden_state[0]
