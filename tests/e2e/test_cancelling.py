@@ -94,6 +94,7 @@ async def spoken(url: str) -> list[tuple[Any, ...]]:
 async def speak(session: Session) -> None:
     for at in range(0, len(SPEECH), FRAME):
         await session.send(SPEECH[at : at + FRAME])
+        await session.ping(str(at))  # waits in the connection's queue, as audio does not
         await asyncio.sleep(0.002)
     await session.stop()
 
