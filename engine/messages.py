@@ -15,10 +15,10 @@ SAMPLE_RATE = 16_000
 """Hz, of all audio inside the engine."""
 
 Audio = NDArray[np.float32]
+"""Mono samples at `SAMPLE_RATE`, shape ``(n,)``, in -1 … 1."""
 SentAudio = NDArray[np.float32] | NDArray[np.int16]
 """See `joined_audio`."""
 _FULL_SCALE = np.float32(32_768)
-"""Mono samples at `SAMPLE_RATE`, shape ``(n,)``, in -1 … 1."""
 
 StopReason = Literal["eos", "budget", "repetition"]
 
@@ -170,7 +170,8 @@ def pack_step(step: Step, audio_from: int) -> dict[str, Any]:
 def joined_audio(steps: Sequence[Step], parts: Sequence[Audio]) -> SentAudio:
     """Parts of the steps' audio, one behind the other, as they travel between processes.
 
-    Half the bytes where all of it came as 16-bit samples, and the same samples there.
+    Half the bytes where all of it came as 16-bit samples, which are below 1, and the same samples
+    there.
     """
     audio: Audio = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if not all(step.sixteen_bit for step in steps):
@@ -224,9 +225,8 @@ class HeldAudio:
             room = np.empty(max(2 * end, SAMPLE_RATE), np.float32)
             room[: self.length] = self._samples[: self.length]
             self._samples = room
-        self._samples[start:end] = new
-        if new.dtype == np.int16:
-            self._samples[start:end] *= 1 / _FULL_SCALE
+        # What was held is read elsewhere meanwhile, and has no other value for a moment.
+        self._samples[start:end] = new if new.dtype != np.int16 else new * (1 / _FULL_SCALE)
         self.length = max(self.length, end)
         return self._samples[:end]
 

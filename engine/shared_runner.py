@@ -126,9 +126,9 @@ class SharedRunner(SingleCopy):
     async def step(self, batch: Sequence[Step]) -> list[StepResult]:
         """See `Runner`."""
         answer = await self._call(batch)
-        if "missing" in answer:  # nobody had asked for them in long
-            for key in answer["missing"]:
-                self._sent.pop(SegmentKey(*key), None)
+        if "missing" in answer:  # nobody had asked for some of them in long; none was taken
+            for step in batch:
+                self._sent.pop(step.key, None)
             answer = await self._call(batch)
         if "results" not in answer:
             raise StepFailedError(answer.get("failed", "the model has lost what it was sent"))

@@ -224,6 +224,7 @@ class Stream:
         options, clock = self._cut.options, self._cut.clock
         new = clock - max(segment.stepped_to, segment.start)
         is_early = new < cadence or new < options.cadence
+        # Nearly always the end of it: this is asked for every frame.
         if (is_early and segment.speculative_end is None) or clock > self.received:
             return None
         # A recording is heard on before the step is back: it would nearly always be in vain.

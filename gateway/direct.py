@@ -44,6 +44,8 @@ def write_now(scope: Scope) -> WriteNow | None:
 def take_now(scope: Scope, take: TakeNow) -> None:
     """Has binary messages handed to ``take`` as they come, if the server has a way to do so.
 
+    Up to `TAKEN_AT_ONCE` of them, and none behind a message that waits for ``receive``.
+
     Args:
         take: called in the event loop. False: not now; the message waits, and all behind it, for
             the connection's ``receive``. Must raise nothing.
@@ -113,12 +115,14 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             super().data_received(data[kept:at])
 
     def handle_bytes(self, event: Frame) -> None:
-        """The same for a message that came in several reads."""
+        """The same for a message that `websockets` put together."""
         if not event.fin or not self._taken(bytes(event.data)):
             super().handle_bytes(event)
 
     def _taken(self, message: bytes) -> bool:
         if self._take is None or not self._left or not self.queue.empty():
+            return False
+        if len(message) > self.config.ws_max_size:  # `websockets` says so, and closes
             return False
         is_taken = self.conn.state is State.OPEN and self._take(message)
         self._left = self._left - 1 if is_taken else 0  # none overtakes one that is to wait

@@ -81,7 +81,7 @@ class Demand:
 
     def _is_idle(self, look: Look, wanted: int, now: float) -> bool:
         crowded = look.needed * look.copies / max(1, look.copies - 1)
-        if crowded >= IDLE or look.copies != wanted:
+        if crowded >= IDLE or look.copies > wanted:  # the last that was one too many still drains
             self._idle_since = None
             return False
         self._idle_since = now if self._idle_since is None else self._idle_since

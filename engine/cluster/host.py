@@ -62,6 +62,8 @@ class ModelHost:
         self._waiting: list[_Call] = []
         self._running = 0
         self._needed_s, self._steps = 0.0, 0
+        self._needed_share = 1.0
+        """Of what the last batch took."""
         self._pacing = Pacing()
         self._counting = threading.Lock()
         self._began: list[float] = []
@@ -101,12 +103,13 @@ class ModelHost:
 
         Returns:
             ``needed_s``, seconds that lanes would have been at work so far if all batches had been
-            full; ``steps`` that were taken; ``segments`` that are held; ``waiting``, steps that
-            wait for a lane.
+            full, those included that run now, as far as can be known; ``steps`` that were taken;
+            ``segments`` that are held; ``waiting``, steps that wait for a lane.
         """
         self._drop_orphans()
+        running = sum(time.monotonic() - began for began in list(self._began))
         return {
-            "needed_s": self._needed_s,
+            "needed_s": self._needed_s + self._needed_share * running,
             "steps": self._steps,
             "segments": len(self._held),
             "waiting": sum(len(call.steps) for call in self._waiting),
@@ -151,10 +154,12 @@ class ModelHost:
         self._calls |= telling
         self._waiting.append(call)
         self._fill_lanes()
-        while "progress" in (message := await call.told.get()):
-            yield message
-        for key in telling:
-            del self._calls[key]
+        try:
+            while "progress" in (message := await call.told.get()):
+                yield message
+        finally:  # also where nobody wants to know any more
+            for key in telling:
+                self._calls.pop(key, None)
         yield message | {"seconds": time.perf_counter() - began}
 
     async def forget(self, keys: list[tuple[str, int]]) -> None:
@@ -231,7 +236,9 @@ class ModelHost:
         with self._counting:  # lanes are threads
             self._pacing.observe(seconds, steps)
             self._steps += steps
-            self._needed_s += self._pacing.needed_s(seconds, steps, self._model.info.max_batch)
+            needed_s = self._pacing.needed_s(seconds, steps, self._model.info.max_batch)
+            self._needed_s += needed_s
+            self._needed_share = needed_s / seconds if seconds else 1.0
 
     def _answer(self, calls: Sequence[_Call], done: asyncio.Future[list[dict[str, Any]]]) -> None:
         self._running -= 1

@@ -22,6 +22,8 @@ ANSWER_WITHIN_S = 10.0
 DRAIN_WITHIN_S = 60.0
 """Segments end within half a minute; what is left then moves."""
 RETRY_AFTER_S = 5.0
+SPEAKS = 2
+"""Version of what gateways, pool and copies say to each other: others' pools are not shared."""
 LINGER_S = 300.0
 """How long copies outlive the last gateway."""
 
@@ -42,7 +44,7 @@ class Plan:
     @property
     def name(self) -> str:
         """The same for gateways that can share copies."""
-        wanted = dumps({"model": self.model, "options": asdict(self.options)})
+        wanted = dumps({"speaks": SPEAKS, "model": self.model, "options": asdict(self.options)})
         return f"pool-{sha256(wanted).hexdigest()[:12]}"
 
 
@@ -153,9 +155,11 @@ class Pool:
             self._numbers += 1
             self._add(Member(self._numbers, self._start(self._plan, self._numbers)))
         for _ in range(-missing):
-            least = min(staying, key=lambda member: member.segments)
-            least.draining_since = time.monotonic()
+            least = min(staying, key=lambda member: (member.info is not None, member.segments))
             staying.remove(least)
+            least.draining_since = time.monotonic()
+            if least.info is None:  # Ray has no room for it yet, or it loads
+                self._end(least.number)
 
     def _add(self, member: Member) -> None:
         self._members[member.number] = member
@@ -181,7 +185,7 @@ class Pool:
             return
         member.segments = load["segments"]
         if member.told:  # what a former life of this pool saw is not of now
-            member.lately = {what: load[what] - member.told[what] for what in load}
+            member.lately = {what: max(0.0, load[what] - member.told[what]) for what in load}
         member.told = load
 
     def _follow(self, seconds: float, now: float) -> None:

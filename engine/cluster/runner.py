@@ -158,8 +158,8 @@ class RayRunner:
             except CopyLostError:
                 await self._lose(copy)
                 continue
-            if "failed" in answer:
-                raise StepFailedError(answer["failed"])
+            if "results" not in answer:
+                raise StepFailedError(answer.get("failed", "a copy has lost what it was sent"))
             self.busy_s += answer["seconds"]
             return [unpack_result(result) for result in answer["results"]]
         raise StepFailedError("copies of the model died")
@@ -178,9 +178,9 @@ class RayRunner:
 
     async def _answer(self, copy: Copy, batch: Sequence[Step]) -> dict[str, Any]:
         answer = await self._call(copy, batch)
-        if "missing" in answer:  # it had dropped them, or heard of them from nobody
-            for key in answer["missing"]:
-                copy.sent.pop(SegmentKey(*key), None)
+        if "missing" in answer:  # it had dropped some, or never had them; it took nothing
+            for step in batch:
+                copy.sent.pop(step.key, None)
             answer = await self._call(copy, batch)
         return answer
 
@@ -211,7 +211,7 @@ class RayRunner:
                 yield await message
         except Exception as error:
             if is_disconnection(error):
-                self._copies = {}  # until the cluster is joined again
+                self._copies, self._places = {}, {}  # until the cluster is joined again
             if is_loss(error):
                 raise CopyLostError from error
             raise StepFailedError(f"a copy of the model raised {type(error).__name__}") from error

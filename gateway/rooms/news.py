@@ -19,10 +19,10 @@ ROOMS = "rooms"
 MAX_BYTES = 1 << 24
 """Of a message there. A final with the times of its words has a few kB."""
 
-_NEEDED = {
-    "partial": {"segment"},
-    "suppressed": {"segment"},
-    "final": {"segment", "text", "start_ms", "end_ms"},
+_NEEDED: dict[str, dict[str, type]] = {
+    "partial": {"segment": int},
+    "suppressed": {"segment": int},
+    "final": {"segment": int, "text": str, "start_ms": int, "end_ms": int},
 }
 
 
@@ -64,8 +64,10 @@ class Correct(_OfRoom):
 
 def _of_room(fields: dict[str, Any]) -> dict[str, Any]:
     """What a `Room` can take: else the hub would stumble over it, and all processes with it."""
-    if not {"type", "session"} | _NEEDED.get(fields.get("type", ""), set()) <= fields.keys():
-        raise ValueError("fields are missing")
+    needed = {"type": str, "session": str} | _NEEDED.get(str(fields.get("type")), {})
+    for name, kind in needed.items():
+        if not isinstance(fields.get(name), kind):
+            raise ValueError(f"{name} is missing or of another kind")
     return fields
 
 

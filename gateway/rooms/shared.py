@@ -53,7 +53,7 @@ class RoomsShared:
         self._numbers = itertools.count()
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._replaced: dict[int, Callable[[], None]] = {}
-        self._ended = asyncio.Event()
+        self._changed = asyncio.Event()
         self._lost = False
 
     async def publish(
@@ -86,6 +86,7 @@ class RoomsShared:
             finally:
                 room.viewers.discard(viewer)
                 self._metrics.viewers.dec()
+                self._changed.set()
         finally:
             self._tell(Release(n=n))
 
@@ -101,12 +102,12 @@ class RoomsShared:
         await self._ask(Correct(n=n, owner=owner, name=check_room_name(name), wanted=wanted))
 
     async def silence(self) -> None:
-        """See `Rooms`: other processes' sessions end when they do."""
+        """See `Rooms`: other processes' sessions end when they do, or nobody here listens."""
         while any(room.speaker and room.viewers for room in self._rooms.values()):
             if self._lost:
                 return
-            self._ended.clear()
-            await self._ended.wait()
+            self._changed.clear()
+            await self._changed.wait()
 
     async def _ask(self, ask: Publish | Enter | Read | Correct) -> Any:
         if self._lost:
@@ -125,7 +126,7 @@ class RoomsShared:
     def lose(self) -> None:
         """The hub is gone, and this process is to end."""
         self._lost = True
-        self._ended.set()
+        self._changed.set()
         for n in list(self._answers):
             self._fail(n, ShuttingDown())
 
@@ -172,7 +173,7 @@ class RoomsShared:
     def _end(self, room: Room) -> None:
         if room.speaker is not None:
             room.end_session(room.speaker.session)
-        self._ended.set()
+        self._changed.set()
 
     def _correct(self, room: Room, wanted: Correction, n: int | None) -> None:
         try:

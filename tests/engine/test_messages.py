@@ -1,5 +1,6 @@
 """What crosses between worker and model comes out as it went in."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -113,6 +114,28 @@ def test_audio_of_16_bits_travels_in_half_the_bytes_and_arrives_the_same(
     arrived = unpack_step(loads(dumps(packed)), there)
     assert arrived.audio.dtype == np.float32
     assert np.array_equal(arrived.audio, audio)
+
+
+def test_what_is_held_has_no_other_value_while_it_is_sent_again() -> None:
+    """Models read it in other threads."""
+    audio = np.full(200_000, 0.5, np.float32)
+    sent = joined_audio([replace(STEP, sixteen_bit=True)], [audio])
+    held = HeldAudio()
+    seen, over = held.whole(0, sent), threading.Event()
+    wrong: list[float] = []
+
+    def read() -> None:
+        while not over.is_set():
+            wrong.extend(each for each in (seen.max(), seen.min()) if each != 0.5)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(200):
+        held.whole(0, sent)
+    over.set()
+    reader.join()
+
+    assert wrong == []
 
 
 def test_beside_other_audio_it_travels_as_such() -> None:

@@ -107,6 +107,15 @@ class TestBrokenFrames:
 
         assert socket.close_code == 1009
 
+    async def test_also_if_it_comes_in_one_read(self, short_frames: Server) -> None:
+        async with dial(short_frames) as socket:
+            await hear(socket)
+            await socket.send(b"")  # from now on audio is taken past the queue
+            await socket.send(bytes(5000))
+            assert await hear_all(socket) == []
+
+        assert socket.close_code == 1009
+
     async def test_a_message_of_just_the_limit_is_taken(self, short_frames: Server) -> None:
         async with dial(short_frames) as socket:
             await hear(socket)

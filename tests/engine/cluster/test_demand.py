@@ -88,6 +88,15 @@ def test_idle_copies_go_one_by_one_each_after_a_while() -> None:
     assert cell.passes(1, 2) == 2
 
 
+def test_copies_that_never_came_are_not_waited_for_when_the_load_is_gone() -> None:
+    cell = Cell(1)
+    cell.wanted = 3
+
+    assert cell.passes(SHRINK_AFTER_S + 1, 2) == 2
+    assert cell.passes(SHRINK_AFTER_S + 1, 2) == 1
+    assert cell.passes(1000, 2) == 1
+
+
 def test_copies_that_the_rest_could_not_stand_in_for_stay() -> None:
     assert Cell(2).passes(1000, int(0.3 * 2 * PER_COPY)) == 2
 

@@ -107,6 +107,23 @@ async def test_what_is_forgotten_is_missing() -> None:
     assert (await host.load())["segments"] == 1
 
 
+async def test_a_batch_that_takes_long_counts_while_it_runs() -> None:
+    """A pool looks twice a second: else a copy that is always at work would seem idle between."""
+    model = HeldModel()
+    host = ModelHost(model, {})
+    running = asyncio.create_task(answer(host, step("a", 2)))
+    needed = [(await host.load())["needed_s"]]
+    for _ in range(5):
+        await asyncio.sleep(0.02)
+        needed.append((await host.load())["needed_s"])
+    model.go.release()
+    await running
+
+    assert needed == sorted(needed)
+    assert needed[-1] > needed[0] + 0.05
+    assert (await host.load())["needed_s"] >= needed[-1]
+
+
 async def test_batches_that_wait_are_merged_and_finals_go_first() -> None:
     model = HeldModel()
     host = ModelHost(model, {})

@@ -62,6 +62,19 @@ def test_an_id_that_no_text_can_carry_does_not_stop_what_is_said() -> None:
     assert said.fields["id"] == "?"
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"type": ["final"]}, {"segment": [1]}, {"start_ms": "0"}, {"text": 5}, {"session": None}],
+    ids=str,
+)
+def test_what_is_said_has_fields_of_the_right_kind(wrong: dict[str, object]) -> None:
+    final = FIELDS | {"type": "final", "segment": 1, "text": "a", "start_ms": 0, "end_ms": 1}
+    assert parse_ask(pack(Say(n=1, fields=final)))
+
+    with pytest.raises(ValueError, match="of another kind"):
+        Say(n=1, fields=final | wrong)
+
+
 KEYS = st.sampled_from(["do", "n", "room", "fields"])
 
 

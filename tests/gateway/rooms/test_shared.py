@@ -163,6 +163,18 @@ async def test_silence_is_when_nobody_speaks_to_the_viewers_of_this_process() ->
         await here.rooms.silence()  # it has no viewers
 
 
+async def test_silence_is_when_nobody_here_listens_any_more() -> None:
+    async with processes(2) as (here, there):
+        async with there.rooms.viewing(None, "a"):
+            await here.rooms.publish(None, "a", "s", never)
+            await there.settle()
+            waiting = asyncio.create_task(there.rooms.silence())
+            await there.settle()
+            assert not waiting.done()
+        async with asyncio.timeout(5):
+            await waiting
+
+
 async def test_without_the_hub_all_are_told_to_come_back_elsewhere() -> None:
     async with processes(2) as (here, there), there.rooms.viewing(None, "a"):
         await here.rooms.publish(None, "a", "s", never)
