@@ -29,6 +29,7 @@ from engine.messages import (
 from engine.models.base import Tell, nobody
 from engine.pipe import Pipe
 from engine.runner import ModelOptions, ModelUnavailableError, SingleCopy, StepFailedError
+from engine.sent import Sent
 
 PING_EVERY_S = 1.0
 PONG_WITHIN_S = 5.0
@@ -54,8 +55,7 @@ class Child:
     def __init__(self, process: asyncio.subprocess.Process, pipe: Pipe) -> None:
         self.process, self._pipe = process, pipe
         self.send, self.receive = pipe.send, pipe.receive
-        self.sent: dict[SegmentKey, int] = {}
-        """Samples of each segment that the child holds."""
+        self.sent = Sent()
         self.pong_at = 0.0
 
     @classmethod
@@ -150,7 +150,9 @@ class ProcessRunner(SingleCopy):
         number = next(self._numbers)
         answer = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
-        child.send({"batch": number, "steps": [self._pack(child, step) for step in batch]})
+        child.send(
+            {"batch": number, "steps": [pack_step(step, child.sent.start(step)) for step in batch]}
+        )
         try:
             async with asyncio.timeout(self._step_within_s):
                 reply = await answer
@@ -165,11 +167,6 @@ class ProcessRunner(SingleCopy):
             raise StepFailedError(reply["failed"])
         self.busy_s += reply["seconds"]
         return [unpack_result(result) for result in reply["results"]]
-
-    def _pack(self, child: Child, step: Step) -> dict[str, Any]:
-        there = min(child.sent.get(step.key, 0), len(step.audio))
-        child.sent[step.key] = max(child.sent.get(step.key, 0), len(step.audio))
-        return pack_step(step, there)
 
     def forget(self, key: SegmentKey) -> None:
         """See `Runner`."""

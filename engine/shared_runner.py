@@ -22,9 +22,6 @@ from engine.messages import (
     SegmentKey,
     Step,
     StepResult,
-    describe_step,
-    dumps,
-    joined_audio,
     loads,
     pack_audio,
     unpack_progress,
@@ -34,6 +31,7 @@ from engine.models.base import Tell, nobody
 from engine.pipe import Pipe
 from engine.process_runner import LOAD_WITHIN_S, Child, ProcessRunner
 from engine.runner import ModelOptions, ModelUnavailableError, SingleCopy, StepFailedError
+from engine.sent import Sent
 
 LISTEN_BACKLOG = 256
 RECONNECT_PAUSE_S = 0.5
@@ -83,8 +81,7 @@ class SharedRunner(SingleCopy):
         self._info: ModelInfo | None = None
         self._pipe: Pipe | None = None
         self._connected = asyncio.Event()
-        self._sent: dict[SegmentKey, int] = {}
-        """Samples of each segment that the model's process holds."""
+        self._sent = Sent()
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._numbers = itertools.count(1)
         self._listening: asyncio.Task[None] | None = None
@@ -127,8 +124,7 @@ class SharedRunner(SingleCopy):
         """See `Runner`."""
         answer = await self._call(batch)
         if "missing" in answer:  # nobody had asked for some of them in long; none was taken
-            for step in batch:
-                self._sent.pop(step.key, None)
+            self._sent.lose(batch)
             answer = await self._call(batch)
         if "results" not in answer:
             raise StepFailedError(answer.get("failed", "the model has lost what it was sent"))
@@ -141,25 +137,17 @@ class SharedRunner(SingleCopy):
         number = next(self._numbers)
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
-        sent = [self._unsent(step) for step in batch]
-        told = [describe_step(step, start) for step, start in zip(batch, sent, strict=True)]
-        news = [step.audio[start:] for step, start in zip(batch, sent, strict=True)]
+        steps, audio = self._sent.pack(batch)
         self._pipe.send({
             "call": number,
             "keys": [list(step.key) for step in batch],
-            "steps": dumps({"steps": told, "lengths": [len(new) for new in news]}),
-            **pack_audio(joined_audio(batch, news)),
+            "steps": steps,
+            **pack_audio(audio),
         })  # fmt: skip
         try:
             return await answer
         finally:
             del self._answers[number]
-
-    def _unsent(self, step: Step) -> int:
-        """The first sample of the step that is not there yet; from now on it is."""
-        there = min(self._sent.get(step.key, 0), len(step.audio))
-        self._sent[step.key] = max(self._sent.get(step.key, 0), len(step.audio))
-        return there
 
     def forget(self, key: SegmentKey) -> None:
         """See `Runner`."""

@@ -15,15 +15,13 @@ from engine.messages import (
     SentAudio,
     Step,
     StepResult,
-    describe_step,
-    dumps,
-    joined_audio,
     loads,
     unpack_progress,
     unpack_result,
 )
 from engine.models.base import Tell, nobody
 from engine.runner import ModelUnavailableError, StepFailedError
+from engine.sent import Sent
 
 REFRESH_EVERY_S = 0.5
 FAILURES = 6
@@ -43,8 +41,7 @@ class Copy:
     draining: bool = False
     load: int = 0
     """Segments of all gateways when last told, and ours since."""
-    sent: dict[SegmentKey, int] = field(default_factory=dict)
-    """Samples of each segment that it holds."""
+    sent: Sent = field(default_factory=Sent)
     over: list[SegmentKey] = field(default_factory=list)
     """Segments that it has yet to forget."""
 
@@ -179,19 +176,15 @@ class RayRunner:
     async def _answer(self, copy: Copy, batch: Sequence[Step]) -> dict[str, Any]:
         answer = await self._call(copy, batch)
         if "missing" in answer:  # it had dropped some, or never had them; it took nothing
-            for step in batch:
-                copy.sent.pop(step.key, None)
+            copy.sent.lose(batch)
             answer = await self._call(copy, batch)
         return answer
 
     async def _call(self, copy: Copy, batch: Sequence[Step]) -> dict[str, Any]:
-        sent = [self._unsent(copy, step) for step in batch]
-        steps = [describe_step(step, start) for step, start in zip(batch, sent, strict=True)]
-        news = [step.audio[start:] for step, start in zip(batch, sent, strict=True)]
-        packed = dumps({"steps": steps, "lengths": [len(new) for new in news]})
+        steps, audio = copy.sent.pack(batch)
         answer: dict[str, Any] = {}
         telling = any(step.progress for step in batch)
-        async for message in self._messages(copy, packed, joined_audio(batch, news), telling):
+        async for message in self._messages(copy, steps, audio, telling):
             answer = loads(message)
             if "progress" in answer:
                 self.tell(unpack_progress(answer["progress"]))
@@ -215,12 +208,6 @@ class RayRunner:
             if is_loss(error):
                 raise CopyLostError from error
             raise StepFailedError(f"a copy of the model raised {type(error).__name__}") from error
-
-    def _unsent(self, copy: Copy, step: Step) -> int:
-        """The first sample of the step that the copy does not hold; from now on it does."""
-        there = min(copy.sent.get(step.key, 0), len(step.audio))
-        copy.sent[step.key] = max(copy.sent.get(step.key, 0), len(step.audio))
-        return there
 
     # Copies
 
