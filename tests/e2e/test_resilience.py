@@ -26,8 +26,12 @@ def offline() -> Offline:
 
 def model_processes() -> list[psutil.Process]:
     """Children of this process that run a model."""
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if "engine.runner_child" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it was killed, and nobody has looked after it yet
+            if "engine.runner_child" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 async def test_killing_the_models_process_changes_no_word(offline: Offline) -> None:
