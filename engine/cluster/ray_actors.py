@@ -78,8 +78,11 @@ def connect(address: str, plan: Plan) -> None:
         except (OSError, RayError, RuntimeError, ValueError) as error:
             # What is half connected would stand in the way of every later attempt.
             ray.shutdown()
-            # Ray's proxy forks a server for each client, and now and then the fork dies at once.
-            if not (left and isinstance(error, ConnectionAbortedError)):
+            # Ray's proxy forks a server for each client, and now and then the fork dies at once, or
+            # when the client has just been connected.
+            died = isinstance(error, ConnectionError)
+            nobody = isinstance(error, ConnectionRefusedError)
+            if nobody or not (left and died):
                 raise ModelUnavailableError(
                     f"no Ray cluster answers at {address!r} ({error}); "
                     "start one with `ray start --head`"

@@ -20,6 +20,9 @@ from tests.ray_cluster import Cluster, a_cluster, free_port
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(180)]
 
+CLUSTER_WITHIN_S = 90
+"""Two clusters start beside other tests, on two cores."""
+
 KEEP = """
 import json, sys
 import ray
@@ -75,7 +78,7 @@ async def test_a_cluster_is_replaced_amid_speech(cluster: Cluster, tmp_path: Pat
         loaded = [copy for copy in cluster.copies if copy.create_time() > began]
         async with chaos(f"ws://127.0.0.1:{old.client_port}") as service:
             engine = ("--engine", service.url.replace("ws", "ray"), "--model", MODEL)
-            async with gateway(tmp_path / "log", *engine) as running:
+            async with gateway(tmp_path / "log", *engine, within_s=CLUSTER_WITHIN_S) as running:
                 clean = await spoken(running.server.ws, asyncio.Event())
                 amid = asyncio.Event()
                 speaking = asyncio.create_task(spoken(running.server.ws, amid))

@@ -104,12 +104,17 @@ def start(*arguments: str, settings: dict[str, str] | None = None, **streams: An
 
 @asynccontextmanager
 async def gateway(
-    log: Path, *arguments: str, scheme: str = "http", settings: dict[str, str] | None = None
+    log: Path,
+    *arguments: str,
+    scheme: str = "http",
+    settings: dict[str, str] | None = None,
+    within_s: float = START_WITHIN_S,
 ) -> AsyncIterator[Gateway]:
     """A gateway on a free port that has said it is ready.
 
     Args:
         settings: environment variables.
+        within_s: in which it must.
     """
     with log.open("w") as stderr:
         process = await start(
@@ -118,7 +123,7 @@ async def gateway(
         )  # fmt: skip
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(START_WITHIN_S):
+        async with asyncio.timeout(within_s):
             line = (await process.stdout.readline()).decode()
         assert line.startswith(READY), line
         url = line.removeprefix(READY).strip().rstrip("/")
