@@ -8,6 +8,7 @@ from gateway.metrics import Metrics
 from gateway.rooms.correction import Correction
 from gateway.rooms.room import Publication, Room, Viewer, Written
 from gateway.rooms.table import NoPlace, RoomTable
+from gateway.rooms.viewing import seated
 from gateway.settings import Settings
 
 
@@ -89,14 +90,8 @@ class RoomsHere:
     async def viewing(self, owner: str | None, name: str, after: int = 0) -> AsyncIterator[Viewer]:
         """See `Rooms`."""
         room = self._placed(self._table.enter, owner, name)
-        viewer = Viewer(room.history(after), self._settings.outbox_events)
-        room.viewers.add(viewer)
-        self._metrics.viewers.inc()
-        try:
+        with seated(room, after, self._settings, self._metrics) as viewer:
             yield viewer
-        finally:
-            room.viewers.discard(viewer)
-            self._metrics.viewers.dec()
 
     async def written(self, owner: str | None, name: str) -> Written:
         """See `Rooms`."""

@@ -35,6 +35,7 @@ from gateway.rooms.news import (
 )
 from gateway.rooms.room import Publication, Room, Viewer, Written, for_viewers
 from gateway.rooms.table import NoPlace, UnknownRoom, check_room_name
+from gateway.rooms.viewing import seated
 from gateway.settings import Settings
 from gateway.wire.messages import Outgoing
 
@@ -78,16 +79,10 @@ class RoomsShared:
         n = next(self._numbers)
         try:
             room: Room = await self._ask(Enter(n=n, owner=owner, name=check_room_name(name)))
-            viewer = Viewer(room.history(after), self._settings.outbox_events)
-            room.viewers.add(viewer)
-            self._metrics.viewers.inc()
-            try:
+            with seated(room, after, self._settings, self._metrics) as viewer:
                 yield viewer
-            finally:
-                room.viewers.discard(viewer)
-                self._metrics.viewers.dec()
-                self._changed.set()
         finally:
+            self._changed.set()
             self._tell(Release(n=n))
 
     async def written(self, owner: str | None, name: str) -> Written:
