@@ -21,6 +21,7 @@ MAX_FILE_RATE = 384_000
 MAX_FILE_CHANNELS = 8
 _FILE_BLOCK_FRAMES = 65_536
 _S16_SCALE = np.float32(1 / 32_768)
+_NOTHING: Audio = np.empty(0, np.float32)
 _SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
 
 
@@ -40,8 +41,6 @@ def alaw_table() -> Audio:
     magnitude = np.where(exponent == 0, linear, (linear + 256) << np.maximum(exponent - 1, 0))
     return np.where(code & 0x80, magnitude, -magnitude).astype(np.float32) * _S16_SCALE
 
-
-_NOTHING: Audio = np.empty(0, np.float32)
 
 _TABLES = {"mulaw": mulaw_table, "alaw": alaw_table}
 
@@ -103,7 +102,7 @@ class PcmDecoder:
         assert not self._flushed
         self.check(data)
         if not data:
-            return np.empty(0, np.float32)
+            return _NOTHING
         samples = self._samples(data)
         # Nearly always all there is to know of its level: two reductions, no array.
         if samples.max() < self._full_scale and samples.min() > -self._full_scale:
@@ -121,7 +120,7 @@ class PcmDecoder:
     def flush(self) -> Audio:
         """What the resampler still held, shape ``(n,)``. The stream is over: no more `decode`."""
         if self._flushed:
-            return np.empty(0, np.float32)
+            return _NOTHING
         self._flushed = True
         return self._given_out(self._resampler.flush() if self._resampler else _NOTHING)
 
