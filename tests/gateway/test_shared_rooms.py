@@ -117,6 +117,9 @@ async def test_viewers_of_all_processes_get_the_same_however_late_they_come(
     listeners = [
         asyncio.create_task(events_until_left(gateways, pid, path)) for pid in (here, there)
     ]
+    async with asyncio.timeout(WITHIN_S):
+        while gateways.metric("scribewire_viewers") != len(viewers + listeners):
+            await asyncio.sleep(0.05)
     assert {gateways.metric("scribewire_rooms") for _ in range(7)} == {before + 1}
     told = await speak(await gateways.dial_to(here, "publish=both"))
     seen = [lasting(await until_left(viewer)) for viewer in viewers]
