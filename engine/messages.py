@@ -5,7 +5,7 @@ The lowest layer: frozen dataclasses and their msgpack form. No torch, no pickle
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import msgpack
 import numpy as np
@@ -16,9 +16,10 @@ SAMPLE_RATE = 16_000
 
 Audio = NDArray[np.float32]
 """Mono samples at `SAMPLE_RATE`, shape ``(n,)``, in -1 … 1."""
-SentAudio = NDArray[np.float32] | NDArray[np.int16]
-"""See `joined_audio`."""
-_FULL_SCALE = np.float32(32_768)
+Pcm = Audio | NDArray[np.int16]
+"""The same as it is kept and sent: audio that came as 16-bit samples stays so, in 1/32768."""
+S16 = np.float32(1 / 32_768)
+"""A 16-bit sample's unit. To multiply by it is exact."""
 
 StopReason = Literal["eos", "budget", "repetition"]
 
@@ -26,6 +27,15 @@ StopReason = Literal["eos", "budget", "repetition"]
 def ms_to_samples(ms: float) -> int:
     """Milliseconds to samples at `SAMPLE_RATE`."""
     return round(ms * SAMPLE_RATE / 1000)
+
+
+def as_audio(pcm: Pcm) -> Audio:
+    """As float32 samples, shape ``(n,)``; the same array where they are that."""
+    if pcm.dtype != np.int16:
+        return cast(Audio, pcm)
+    audio: Audio = pcm.astype(np.float32)
+    audio *= S16  # in place: to cast while multiplying takes twice as long
+    return audio
 
 
 def samples_to_ms(samples: int) -> int:
@@ -86,8 +96,8 @@ class Step:
     """One pass over a segment. The model is stateless to its caller: all it needs is here (P3)."""
 
     key: SegmentKey
-    audio: Audio
-    """The segment from its first sample up to the end of this step."""
+    audio: Pcm
+    """The segment from its first sample up to the end of this step; float32 for a model."""
     forced: tuple[int, ...] = ()
     """Prefix tokens, taken as they are."""
     draft: tuple[int, ...] = ()
@@ -102,8 +112,11 @@ class Step:
     """Whether `Progress` is wanted."""
     prefix: str = ""
     """Text that the answer begins with, whatever the model would say."""
-    sixteen_bit: bool = False
-    """See `engine.segment.StreamOptions`."""
+
+    @property
+    def samples(self) -> Audio:
+        """`audio` as float32, which it is for a model."""
+        return as_audio(self.audio)
 
     def beginning_with(self, tokens: tuple[int, ...]) -> "Step":
         """The step with at least these tokens forced; forced tokens beyond them stay."""
@@ -163,28 +176,22 @@ _RESULT_FIELDS = tuple(field.name for field in fields(StepResult))
 
 def pack_step(step: Step, audio_from: int) -> dict[str, Any]:
     """The msgpack map of a step that carries only its audio from sample ``audio_from`` on."""
-    audio = joined_audio([step], [step.audio[audio_from:]])
-    return describe_step(step, audio_from) | pack_audio(audio)
+    return describe_step(step, audio_from) | pack_audio(step.audio[audio_from:])
 
 
-def joined_audio(steps: Sequence[Step], parts: Sequence[Audio]) -> SentAudio:
-    """Parts of the steps' audio, one behind the other, as they travel between processes.
-
-    Half the bytes where all of it came as 16-bit samples, which are below 1, and the same samples
-    there.
-    """
-    audio: Audio = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    if not all(step.sixteen_bit for step in steps):
-        return audio
-    return (audio * _FULL_SCALE).astype(np.int16)
+def joined_audio(parts: Sequence[Pcm]) -> Pcm:
+    """Parts of several steps' audio, one behind the other, as they travel between processes."""
+    if len({part.dtype for part in parts}) > 1:
+        parts = [as_audio(part) for part in parts]
+    return cast(Pcm, np.concatenate(parts))
 
 
-def pack_audio(audio: SentAudio) -> dict[str, Any]:
-    """The msgpack map of what `joined_audio` made."""
+def pack_audio(audio: Pcm) -> dict[str, Any]:
+    """The msgpack map of audio."""
     return {"audio": audio.tobytes(), "dtype": audio.dtype.str}
 
 
-def unpack_audio(packed: dict[str, Any]) -> SentAudio:
+def unpack_audio(packed: dict[str, Any]) -> Pcm:
     """Inverse of `pack_audio`."""
     data = packed["audio"]
     return np.frombuffer(data, np.int16) if packed["dtype"] == "<i2" else np.frombuffer(data, "<f4")
@@ -203,7 +210,6 @@ def describe_step(step: Step, audio_from: int) -> dict[str, Any]:
         "words": step.words,
         "progress": step.progress,
         "prefix": step.prefix,
-        "sixteen_bit": step.sixteen_bit,
     }
 
 
@@ -214,7 +220,7 @@ class HeldAudio:
         self._samples: Audio = np.empty(0, np.float32)
         self.length = 0
 
-    def whole(self, start: int, new: SentAudio) -> Audio:
+    def whole(self, start: int, new: Pcm) -> Audio:
         """The first ``start`` samples and ``new`` behind them, shape ``(start + len(new),)``.
 
         The result stays as it is while more is held: no sample is ever sent with another value.
@@ -226,12 +232,12 @@ class HeldAudio:
             room[: self.length] = self._samples[: self.length]
             self._samples = room
         # What was held is read elsewhere meanwhile, and has no other value for a moment.
-        self._samples[start:end] = new if new.dtype != np.int16 else new * (1 / _FULL_SCALE)
+        self._samples[start:end] = as_audio(new)
         self.length = max(self.length, end)
         return self._samples[:end]
 
 
-def unpack_step(packed: dict[str, Any], held: HeldAudio, new: SentAudio | None = None) -> Step:
+def unpack_step(packed: dict[str, Any], held: HeldAudio, new: Pcm | None = None) -> Step:
     """Inverse of `pack_step`, or of `describe_step` if there is ``new``.
 
     Args:
@@ -251,7 +257,6 @@ def unpack_step(packed: dict[str, Any], held: HeldAudio, new: SentAudio | None =
         words=packed["words"],
         progress=packed["progress"],
         prefix=packed["prefix"],
-        sixteen_bit=packed["sixteen_bit"],
     )
 
 

@@ -2,24 +2,28 @@
 
 import numpy as np
 
-from engine.messages import SAMPLE_RATE, Audio
+from engine.messages import SAMPLE_RATE, Pcm, as_audio
 
 
 class PcmBuffer:
-    """Contiguous float32 samples from `start` up to `end`; older ones are dropped on request.
+    """Contiguous samples from `start` up to `end`; older ones are dropped on request.
+
+    They are 16-bit samples as long as no others come, in half the memory.
 
     What was written stays where it is: an array that is full is left to those who read from it, and
     what is still held moves to one of twice the size needed. So `read` need not copy.
     """
 
     def __init__(self, start: int = 0) -> None:
-        self._samples = np.empty(SAMPLE_RATE, np.float32)
+        self._samples: Pcm = np.empty(SAMPLE_RATE, np.int16)
         self._first = 0
         """Index in the array of the sample at `start`."""
         self.start = self.end = start
 
-    def append(self, pcm: Audio) -> int:
+    def append(self, pcm: Pcm) -> int:
         """Adds samples, shape ``(n,)``, at `end`; returns how many are held now."""
+        if pcm.dtype != self._samples.dtype:
+            pcm = self._alike(pcm)
         new, kept = len(pcm), self.end - self.start
         if self._first + kept + new > len(self._samples):
             self._make_room(kept, new)
@@ -28,14 +32,21 @@ class PcmBuffer:
         self.end += new
         return kept + new
 
+    def _alike(self, pcm: Pcm) -> Pcm:
+        """New samples as those that are held, which may become float32 for it."""
+        if not len(pcm):
+            return self._samples[:0]
+        self._samples = as_audio(self._samples)
+        return as_audio(pcm)
+
     def _make_room(self, kept: int, wanted: int) -> None:
         held = self._samples[self._first : self._first + kept]
         # Twice what is needed: moving then costs O(1) a sample.
-        self._samples = np.empty(max(SAMPLE_RATE, 2 * (kept + wanted)), np.float32)
+        self._samples = np.empty(max(SAMPLE_RATE, 2 * (kept + wanted)), held.dtype)
         self._samples[:kept] = held
         self._first = 0
 
-    def read(self, start: int, end: int) -> Audio:
+    def read(self, start: int, end: int) -> Pcm:
         """The samples ``start`` … ``end``, shape ``(end - start,)``: a view that never changes."""
         assert self.start <= start <= end <= self.end, (self.start, start, end, self.end)
         offset = self._first - self.start
@@ -52,7 +63,7 @@ class PcmBuffer:
 
     def clear(self) -> None:
         """Forgets all samples and gives their memory back."""
-        self._samples, self._first = np.empty(0, np.float32), 0
+        self._samples, self._first = np.empty(0, np.int16), 0
         self.start = self.end
 
     @property
@@ -61,7 +72,7 @@ class PcmBuffer:
         return self._samples.nbytes
 
 
-def quietest_point(pcm: Audio, *, hop: int = SAMPLE_RATE // 100, smooth: int = 6) -> int:
+def quietest_point(pcm: Pcm, *, hop: int = SAMPLE_RATE // 100, smooth: int = 6) -> int:
     """The middle sample of the quietest ``smooth`` hops of 10 ms in ``pcm``, shape ``(n,)``."""
     hops = len(pcm) // hop
     if hops < smooth:

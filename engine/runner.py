@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Protocol, cast
 
 from engine.messages import ModelInfo, Progress, SegmentKey, Step, StepResult
@@ -159,7 +160,7 @@ class ThreadRunner(SingleCopy):
     def _timed(self, batch: Sequence[Step]) -> tuple[list[StepResult], float]:
         assert self._model is not None
         began = time.perf_counter()
-        results = self._model.step(batch)
+        results = self._model.step([replace(step, audio=step.samples) for step in batch])
         return results, time.perf_counter() - began
 
     def forget(self, key: SegmentKey) -> None:

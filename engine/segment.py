@@ -44,9 +44,6 @@ class StreamOptions:
     """Whether unstable text grows within a step, where the model tells its progress."""
     prefix: str = ""
     """Text that the first segment begins with: words of it that the client knows already."""
-    sixteen_bit: bool = False
-    """Whether all samples are multiples of 1/32768, as audio has them that was not resampled: they
-    travel to the model in half the bytes."""
     background: bool = False
     """Nobody waits for each word, as with a recording: steps of live sessions go first."""
 

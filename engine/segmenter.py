@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.checkpoint import Checkpoint, OpenSegment
 from engine.endpoint import HYSTERESIS, Endpointer
-from engine.messages import Audio
+from engine.messages import Pcm
 from engine.pcm import PcmBuffer, quietest_point
 from engine.segment import Segment, StreamOptions
 from engine.transcript import CloseReason, SpeechEnded, SpeechStarted, UtteranceEnded
@@ -26,7 +26,7 @@ below (0.083 → 0.25 at 96 ms on one of them); a tenth more finals are begun in
 FRAMES_AT_ONCE = 8
 """Frames of one stream in a pass of the detector: more would let a fast sender delay the others."""
 
-NOTHING: Audio = np.empty(0, np.float32)
+NOTHING: Pcm = np.empty(0, np.int16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class Segmenter:
         """Whether `frames` may have more effects than to give frames."""
         return bool(self._marks)
 
-    def frames(self) -> Audio:
+    def frames(self) -> Pcm:
         """The next frames for the detector in one stretch; empty: wait for audio.
 
         At most `FRAMES_AT_ONCE` of `FRAME` samples, or the one shorter frame before a mark. Marks

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from engine.messages import Audio
+from engine.messages import Pcm
 from engine.segment import StreamOptions
 from engine.stream import Stream
 from engine.transcript import CloseReason, Event
@@ -75,7 +75,7 @@ class SpeechSession:
         """Whether nothing can happen before more audio comes."""
         return self.stream.idle
 
-    def push(self, pcm: Audio) -> int:
+    def push(self, pcm: Pcm) -> int:
         """Appends 16 kHz samples, shape ``(n,)``; returns what is `unconfirmed` then."""
         unconfirmed = self.stream.push(pcm)
         self._engine.audio_arrived(self)

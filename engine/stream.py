@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from engine.checkpoint import Checkpoint
 from engine.messages import (
-    Audio,
     ModelInfo,
+    Pcm,
     Progress,
     SegmentKey,
     Step,
@@ -94,7 +94,7 @@ class Stream:
 
     # Input
 
-    def push(self, pcm: Audio) -> int:
+    def push(self, pcm: Pcm) -> int:
         """Appends audio, shape ``(n,)``; returns what is `unconfirmed` then."""
         return self._cut.pcm.append(pcm)
 
@@ -170,7 +170,7 @@ class Stream:
         """See `Segmenter.waiting`."""
         return self._cut.waiting
 
-    def frames(self) -> Audio:
+    def frames(self) -> Pcm:
         """See `Segmenter.frames`."""
         marked = self._cut.marked
         frames = self._cut.frames()
@@ -261,7 +261,6 @@ class Stream:
             words=whole and self.options.words,
             progress=not whole and self.options.stream_tokens,
             prefix=self.options.prefix if segment.index == 1 else "",
-            sixteen_bit=self.options.sixteen_bit,
         )
 
     def commit(self, due: Due, result: StepResult) -> None:

@@ -16,13 +16,14 @@ rows, for which BLAS adds up each row in the same order wherever it stands.
 
 import importlib.util
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from engine.messages import Audio
+from engine.messages import S16, Pcm
 from engine.onnx_weights import read_weights
 
 FRAME = 512
@@ -35,8 +36,9 @@ _WINDOW, _HOP, _STEPS = 256, 128, 4
 _SAMPLES = _CONTEXT + FRAME + _MIRRORED
 """That the network sees of a frame."""
 _WIDTH = 128
-"""Of the recurrent state."""
-_HALF = np.float32(0.5)
+"""Of the recurrent state: of its hidden and of its cell's part."""
+_STATE = 2 * _WIDTH + _CONTEXT
+_HALF, _WHOLE = np.float32(0.5), np.float32(1)
 _ROWS = 16
 _MOST_ROWS = 256
 """Rows worked on together: what does not fit into the cache is slower."""
@@ -48,17 +50,19 @@ Matrix = NDArray[np.float32]
 
 
 class VadState:
-    """The recurrent state of one stream: ``(2, 128)`` float32, and the last 64 samples."""
+    """What the detector knows of one stream: its cell's state, and the last 64 samples.
 
-    __slots__ = ("context", "recurrent")
+    In one array, float32, shape ``(320,)``: batches are put together and taken apart from it.
+    """
+
+    __slots__ = ("numbers",)
 
     def __init__(self) -> None:
-        self.recurrent = np.zeros((2, _WIDTH), np.float32)
-        self.context = np.zeros(_CONTEXT, np.float32)
+        self.numbers = np.zeros(_STATE, np.float32)
 
     def tobytes(self) -> bytes:
         """Its numbers, little-endian, recurrent state first."""
-        return self.recurrent.astype("<f4").tobytes() + self.context.astype("<f4").tobytes()
+        return self.numbers.astype("<f4").tobytes()
 
     @classmethod
     def frombytes(cls, data: bytes) -> "VadState":
@@ -67,14 +71,13 @@ class VadState:
         Raises:
             ValueError: not the numbers of a state.
         """
-        if len(data) != 4 * (2 * _WIDTH + _CONTEXT):
+        if len(data) != 4 * _STATE:
             raise ValueError("not a state's bytes")
         numbers = np.frombuffer(data, "<f4").astype(np.float32)
         if not (np.abs(numbers) <= _LARGEST).all():  # also false for what is not a number
             raise ValueError("not a state's numbers")
         state = cls()
-        state.recurrent[:] = numbers[: 2 * _WIDTH].reshape(2, _WIDTH)
-        state.context[:] = numbers[2 * _WIDTH :]
+        state.numbers[:] = numbers
         return state
 
 
@@ -120,7 +123,7 @@ class VoiceDetector:
         self._real = np.empty((_MOST_ROWS * _STEPS, _HOP + 1), np.float32)
         self._imaginary = np.empty_like(self._real)
 
-    def listen(self, audio: list[Audio], states: list[VadState]) -> list[list[float]]:
+    def listen(self, audio: list[Pcm], states: list[VadState]) -> list[list[float]]:
         """Speech probabilities of consecutive frames of each stream.
 
         Args:
@@ -133,22 +136,27 @@ class VoiceDetector:
         """
         if not audio:
             return []
-        frames = [_framed(pcm) for pcm in audio]
+        # Those with most frames first: whoever has a further one is always at the beginning.
+        order = sorted(range(len(audio)), key=lambda i: -len(audio[i]))
+        frames = [_framed(audio[i]) for i in order]
         counts = np.array([len(stream) for stream in frames])
         first = np.cumsum(counts) - counts
-        gates = self._gates(_windows(frames, first, states))
-        # Those with most frames first: whoever has a further one is always at the beginning.
-        order = np.argsort(-counts, kind="stable")
-        recurrent = np.zeros((2, _padded(len(states)), _WIDTH), np.float32)
-        np.stack([states[i].recurrent for i in order], axis=1, out=recurrent[:, : len(states)])
-        heard = np.empty(int(counts.sum()), np.float32)
-        for turn in range(counts.max()):
-            rows = first[order[: np.count_nonzero(counts > turn)]] + turn
+        known = np.concatenate([states[i].numbers for i in order]).reshape(-1, _STATE)
+        gates = self._gates(_windows(frames, counts, known[:, 2 * _WIDTH :]))
+        recurrent = np.zeros((2, _padded(len(order)), _WIDTH), np.float32)
+        cells = known[:, : 2 * _WIDTH].reshape(-1, 2, _WIDTH).swapaxes(0, 1)
+        recurrent[:, : len(order)] = cells
+        heard = np.empty(len(gates), np.float32)
+        for turn in range(counts[0]):
+            rows = first[: np.count_nonzero(counts > turn)] + turn
             heard[rows] = self._advance(gates[rows], recurrent)
+        cells[:] = recurrent[:, : len(order)]
+        said, starts = heard.tolist(), first.tolist()
+        probabilities: list[list[float]] = [[]] * len(order)
         for row, i in enumerate(order):
-            states[i].recurrent[:] = recurrent[:, row]
-        said = heard.tolist()
-        return [said[at : at + len(stream)] for at, stream in zip(first, frames, strict=True)]
+            states[i].numbers[:] = known[row]
+            probabilities[i] = said[starts[row] : starts[row] + len(frames[row])]
+        return probabilities
 
     def _gates(self, windows: Matrix) -> Matrix:
         """What each frame adds to the cell's gates; shape ``(rows, 640)`` to ``(rows, 512)``."""
@@ -246,29 +254,33 @@ class _Layer:
         return np.maximum(out, 0, out=out)
 
 
-def _framed(pcm: Audio) -> Matrix:
+def _framed(pcm: Pcm) -> Pcm:
     """Shape ``(n,)`` to ``(frames, 512)``, the last frame padded with silence."""
     missing = -len(pcm) % FRAME
-    return (np.pad(pcm, (0, missing)) if missing else pcm).reshape(-1, FRAME)
+    whole = cast(Pcm, np.pad(pcm, (0, missing))) if missing else pcm
+    return whole.reshape(-1, FRAME)
 
 
-def _windows(frames: list[Matrix], first: NDArray[np.intp], states: list[VadState]) -> Matrix:
+def _windows(frames: list[Pcm], counts: NDArray[np.intp], contexts: Matrix) -> Matrix:
     """What the network sees of each frame: context, frame, mirrored end; shape ``(rows, 640)``.
 
     Args:
-        first: row of each stream's first frame.
-        states: of the streams; their contexts are brought up to date.
+        counts: how many frames each stream has.
+        contexts: of the streams, shape ``(n, 64)``; brought up to date.
     """
-    count = sum(map(len, frames))
+    last = np.cumsum(counts) - 1
+    count = last[-1] + 1
     windows = np.empty((_padded(count), _SAMPLES), np.float32)
     windows[count:] = 0
     end = _CONTEXT + FRAME
-    np.concatenate(frames, out=windows[:count, _CONTEXT:end])
+    heard = windows[:count, _CONTEXT:end]
+    np.concatenate(frames, out=heard)
+    units = [S16 if stream.dtype == np.int16 else _WHOLE for stream in frames]
+    heard *= np.repeat(units, counts)[:, None]
     windows[1:count, :_CONTEXT] = windows[: count - 1, FRAME:end]
-    windows[first, :_CONTEXT] = [state.context for state in states]
+    windows[last - counts + 1, :_CONTEXT] = contexts
     windows[:, end:] = windows[:, end - 2 : end - 2 - _MIRRORED : -1]
-    for state, stream in zip(states, frames, strict=True):
-        state.context[:] = stream[-1, -_CONTEXT:]
+    contexts[:] = heard[last, -_CONTEXT:]
     return windows
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from engine.batching import Batch, Batching
 from engine.checkpoint import Checkpoint
-from engine.messages import Audio, ModelInfo, Progress, SegmentKey, StepResult, samples_to_ms
+from engine.messages import ModelInfo, Pcm, Progress, SegmentKey, StepResult, samples_to_ms
 from engine.pacing import Pacing
 from engine.runner import Runner, StepFailedError
 from engine.segment import Due, StepKind, StreamOptions
@@ -214,7 +214,7 @@ class Worker:
             self._audio.clear()
             await self._audio.wait()
 
-    def _next_frames(self) -> list[tuple[SpeechSession, Audio]]:
+    def _next_frames(self) -> list[tuple[SpeechSession, Pcm]]:
         """Of the sessions that wait longest; marks that were reached take effect."""
         heard, room = [], FRAMES_A_PASS * FRAME
         while self._unheard and room > 0:
@@ -228,7 +228,7 @@ class Worker:
                     room -= len(frames)
         return heard
 
-    def _hear(self, heard: list[tuple[SpeechSession, Audio]]) -> None:
+    def _hear(self, heard: list[tuple[SpeechSession, Pcm]]) -> None:
         # Not in a thread of its own: the two would take turns at the interpreter's lock, dozens of
         # times in a pass; with 500 sessions that took 0.2 of a core, and made all wait for both.
         verdicts = self._detector.listen(

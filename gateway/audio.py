@@ -1,4 +1,4 @@
-"""Wire bytes and uploaded files to what the engine hears: float32, mono, 16 kHz."""
+"""Wire bytes and uploaded files to what the engine hears: mono, 16 kHz."""
 
 from io import BytesIO
 from os import PathLike
@@ -6,8 +6,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
-from engine.messages import SAMPLE_RATE, Audio
+from engine.messages import S16, SAMPLE_RATE, Audio, Pcm, as_audio
 from gateway.errors import InvalidAudio
 from gateway.resampling import Resampler
 from gateway.wire.options import Encoding
@@ -20,26 +21,25 @@ MIN_FILE_RATE = 4000
 MAX_FILE_RATE = 384_000
 MAX_FILE_CHANNELS = 8
 _FILE_BLOCK_FRAMES = 65_536
-_S16_SCALE = np.float32(1 / 32_768)
-_NOTHING: Audio = np.empty(0, np.float32)
+_NOTHING: Pcm = np.empty(0, np.int16)
 _SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
 
 
-def mulaw_table() -> Audio:
-    """The value of each µ-law byte (ITU-T G.711, table 2), shape ``(256,)``, float32."""
+def mulaw_table() -> NDArray[np.int16]:
+    """The value of each µ-law byte (ITU-T G.711, table 2), shape ``(256,)``, in 1/32768."""
     code = ~np.arange(256) & 0xFF  # transmitted inverted
     exponent, mantissa = (code >> 4) & 7, code & 0xF
     magnitude = (((mantissa << 3) + 132) << exponent) - 132
-    return np.where(code & 0x80, -magnitude, magnitude).astype(np.float32) * _S16_SCALE
+    return np.where(code & 0x80, -magnitude, magnitude).astype(np.int16)
 
 
-def alaw_table() -> Audio:
-    """The value of each A-law byte (ITU-T G.711, table 1), shape ``(256,)``, float32."""
+def alaw_table() -> NDArray[np.int16]:
+    """The value of each A-law byte (ITU-T G.711, table 1), shape ``(256,)``, in 1/32768."""
     code = np.arange(256) ^ 0x55  # even bits transmitted inverted
     exponent, mantissa = (code >> 4) & 7, code & 0xF
     linear = (mantissa << 4) + 8
     magnitude = np.where(exponent == 0, linear, (linear + 256) << np.maximum(exponent - 1, 0))
-    return np.where(code & 0x80, magnitude, -magnitude).astype(np.float32) * _S16_SCALE
+    return np.where(code & 0x80, magnitude, -magnitude).astype(np.int16)
 
 
 _TABLES = {"mulaw": mulaw_table, "alaw": alaw_table}
@@ -73,7 +73,7 @@ class PcmDecoder:
         """Samples given out, at 16 kHz."""
         self._table = _TABLES[encoding]() if encoding in _TABLES else None
         # Full scale is the most that the encoding can say: G.711's largest values are below 1.
-        self._full_scale = 32_767 * _S16_SCALE if self._table is None else self._table.max()
+        self._full_scale = self._most()
         self._resampler = Resampler(sample_rate) if sample_rate != SAMPLE_RATE else None
         self._full_frames = 0
         self._clipped = False
@@ -93,8 +93,11 @@ class PcmDecoder:
         if self.encoding == "pcm_f32le" and not np.isfinite(np.frombuffer(data, "<f4")).all():
             raise InvalidAudio("pcm_f32le samples must be finite; none of them were used.")
 
-    def decode(self, data: bytes) -> Audio:
+    def decode(self, data: bytes) -> Pcm:
         """The 16 kHz samples that ``data`` completes, shape ``(n,)``; the resampler lags a little.
+
+        As 16-bit samples if they come so, and are neither resampled nor mixed: then perhaps a view
+        of ``data``. Else as float32.
 
         Raises:
             InvalidAudio: half a frame, or samples that are not finite. Nothing was consumed.
@@ -105,19 +108,23 @@ class PcmDecoder:
             return _NOTHING
         samples = self._samples(data)
         # Nearly always all there is to know of its level: two reductions, no array.
-        if samples.max() < self._full_scale and samples.min() > -self._full_scale:
+        full = self._full_scale
+        if np.maximum.reduce(samples) < full and np.minimum.reduce(samples) > -full:
             self._full_frames = 0
         else:
             self._watch_level(samples)
-        mono = samples if self.channels == 1 else _mean_of_two(samples)
-        self.samples_in += len(mono)
-        return self._given_out(self._resampler.resample(mono) if self._resampler else mono)
+        if self.channels != 1:
+            samples = _mean_of_two(as_audio(samples))
+        self.samples_in += len(samples)
+        if self._resampler:
+            samples = self._resampler.resample(as_audio(samples))
+        return self._given_out(samples)
 
-    def settle(self) -> Audio:
+    def settle(self) -> Pcm:
         """What the resampler still holds, shape ``(n,)``; more may be decoded behind it."""
         return self._given_out(self._resampler.settle() if self._resampler else _NOTHING)
 
-    def flush(self) -> Audio:
+    def flush(self) -> Pcm:
         """What the resampler still held, shape ``(n,)``. The stream is over: no more `decode`."""
         if self._flushed:
             return _NOTHING
@@ -137,20 +144,24 @@ class PcmDecoder:
         clipped, self._clipped = self._clipped, False
         return clipped
 
-    def _samples(self, data: bytes) -> Audio:
-        """Interleaved samples in -1 … 1, shape ``(frames * channels,)``, a new array."""
+    def _most(self) -> float:
+        """Full scale, in the units of `_samples`."""
+        if self._table is not None:
+            return int(self._table.max())
+        return 32_767 if self.encoding == "pcm_s16le" else 32_767 * float(S16)
+
+    def _samples(self, data: bytes) -> Pcm:
+        """Interleaved samples, shape ``(frames * channels,)``."""
         if self.encoding == "pcm_s16le":
-            samples: Audio = np.frombuffer(data, "<i2").astype(np.float32)
-            samples *= _S16_SCALE  # in place: to cast while multiplying takes twice as long
-            return samples
+            return np.frombuffer(data, "<i2")
         if self.encoding == "pcm_f32le":
             clipped: Audio = np.clip(np.frombuffer(data, "<f4"), np.float32(-1), np.float32(1))
             return clipped
         assert self._table is not None
         return self._table[np.frombuffer(data, np.uint8)]
 
-    def _watch_level(self, samples: Audio) -> None:
-        frames = np.abs(samples).reshape(-1, self.channels)
+    def _watch_level(self, samples: Pcm) -> None:
+        frames = np.abs(samples, dtype=np.float32).reshape(-1, self.channels)
         below = np.flatnonzero((frames < self._full_scale).all(axis=1))
         # The run that the last message ended with goes on, so it starts before this one.
         bounds = np.concatenate(([-1 - self._full_frames], below, [len(frames)]))
@@ -158,7 +169,7 @@ class PcmDecoder:
         self._clipped |= bool(runs.max() >= CLIPPED_FRAMES)
         self._full_frames = min(int(runs[-1]), CLIPPED_FRAMES)
 
-    def _given_out(self, samples: Audio) -> Audio:
+    def _given_out(self, samples: Pcm) -> Pcm:
         self.samples_out += len(samples)
         return samples
 

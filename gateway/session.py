@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from engine import transcript as heard
-from engine.messages import SAMPLE_RATE, Audio, ModelInfo, ms_to_samples, samples_to_ms
+from engine.messages import SAMPLE_RATE, ModelInfo, Pcm, ms_to_samples, samples_to_ms
 from engine.segment import StreamOptions
 from gateway.audio import PcmDecoder
 from gateway.continuing import Beginning, replay_from
@@ -52,7 +52,7 @@ class Speech(Protocol):
         """Samples pushed."""
         ...
 
-    def push(self, pcm: Audio) -> int:
+    def push(self, pcm: Pcm) -> int:
         """Appends 16 kHz samples; returns how many now are neither in a final nor silence."""
         ...
 

@@ -8,8 +8,6 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from engine.messages import Audio
-
 
 def speech(name: str) -> Path:
     """The path of a recording; the package that holds it is not imported."""
@@ -35,8 +33,10 @@ def speech_at(name: str, rate: int) -> NDArray[np.int16]:
     return result
 
 
-def g711(samples: NDArray[np.int16], table: Audio) -> bytes:
+def g711(samples: NDArray[np.int16], table: NDArray[np.int16]) -> bytes:
     """Samples as the bytes whose values in a decoder's table are nearest."""
     order = np.argsort(table, kind="stable")
-    middles = (table[order][1:] + table[order][:-1]) / 2
-    return order[np.searchsorted(middles, samples / 32_768)].astype(np.uint8).tobytes()
+    values = table[order].astype(np.int32)
+    return (
+        order[np.searchsorted((values[1:] + values[:-1]) / 2, samples)].astype(np.uint8).tobytes()
+    )

@@ -16,9 +16,9 @@ import numpy as np
 
 from engine.messages import (
     HeldAudio,
+    Pcm,
     Progress,
     SegmentKey,
-    SentAudio,
     Step,
     dumps,
     loads,
@@ -115,7 +115,7 @@ class ModelHost:
             "waiting": sum(len(call.steps) for call in self._waiting),
         }
 
-    async def step(self, steps: bytes, audio: SentAudio) -> bytes:
+    async def step(self, steps: bytes, audio: Pcm) -> bytes:
         """Runs a batch.
 
         Args:
@@ -134,12 +134,12 @@ class ModelHost:
             answer = message
         return dumps(answer)
 
-    async def step_telling(self, steps: bytes, audio: SentAudio) -> AsyncIterator[bytes]:
+    async def step_telling(self, steps: bytes, audio: Pcm) -> AsyncIterator[bytes]:
         """Like `step`, with ``{"progress": …}`` of steps that want it before the answer."""
         async for message in self._told(steps, audio):
             yield dumps(message)
 
-    async def _told(self, steps: bytes, audio: SentAudio) -> AsyncIterator[dict[str, Any]]:
+    async def _told(self, steps: bytes, audio: Pcm) -> AsyncIterator[dict[str, Any]]:
         """Progress, and at the end the answer."""
         began, told = time.perf_counter(), loads(steps)
         if missing := [step["key"] for step in told["steps"] if not self._has(step)]:
@@ -180,7 +180,7 @@ class ModelHost:
         held = self._held.get(SegmentKey(*packed["key"]))
         return int(packed["audio_from"]) <= (held.length if held is not None else 0)
 
-    def _unpacked(self, packed: dict[str, Any], new: SentAudio) -> Step:
+    def _unpacked(self, packed: dict[str, Any], new: Pcm) -> Step:
         held = self._held.setdefault(SegmentKey(*packed["key"]), _Held())
         held.used_at = time.monotonic()
         return unpack_step(packed, held, new)

@@ -11,8 +11,8 @@ import structlog
 from engine.cluster.pool import Plan
 from engine.messages import (
     ModelInfo,
+    Pcm,
     SegmentKey,
-    SentAudio,
     Step,
     StepResult,
     loads,
@@ -191,7 +191,7 @@ class RayRunner:
         return answer
 
     async def _messages(
-        self, copy: Copy, steps: bytes, audio: SentAudio, telling: bool
+        self, copy: Copy, steps: bytes, audio: Pcm, telling: bool
     ) -> AsyncIterator[bytes]:
         from engine.cluster.ray_actors import is_disconnection, is_loss
 

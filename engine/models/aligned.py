@@ -65,7 +65,7 @@ class AlignedModel:
         try:
             with self._one_at_a_time:
                 return self._aligner.align(
-                    [step.audio for step in steps],
+                    [step.samples for step in steps],
                     [decode(b"".join(result.pieces))[0] for result in results],
                     [result.language for result in results],
                 )

@@ -220,7 +220,7 @@ class Moonshine:
         began = time.perf_counter()
         if step.prefix:  # a word begins with its space, also the first one
             step = step.beginning_with(self._byte_pairs.encode(f" {step.prefix}"))
-        audio = step.audio
+        audio = step.samples
         if len(audio) < SHORTEST_INPUT:
             audio = np.pad(audio, (0, SHORTEST_INPUT - len(audio)))
         states = networks.encode(audio)

@@ -1,12 +1,9 @@
 """A session's options as the engine takes them, where the model can do what they ask for. Pure."""
 
-from engine.messages import SAMPLE_RATE, ModelInfo, ms_to_samples
+from engine.messages import ModelInfo, ms_to_samples
 from engine.segment import StreamOptions
 from gateway.errors import InvalidOption, Unsupported
 from gateway.wire.options import SessionOptions
-
-SIXTEEN_BIT = ("pcm_s16le", "mulaw", "alaw")
-"""Whose samples are multiples of 1/32768, as long as they are neither resampled nor mixed."""
 
 
 def to_stream_options(options: SessionOptions, model: ModelInfo) -> StreamOptions:
@@ -35,14 +32,7 @@ def to_stream_options(options: SessionOptions, model: ModelInfo) -> StreamOption
         vad_padding=ms_to_samples(options.vad_padding_ms),
         words=options.words,
         stream_tokens=options.stream_tokens,
-        sixteen_bit=is_sixteen_bit(options),
     )
-
-
-def is_sixteen_bit(options: SessionOptions) -> bool:
-    """Whether what the engine hears is 16-bit audio still."""
-    untouched = options.sample_rate == SAMPLE_RATE and options.channels == 1
-    return untouched and options.encoding in SIXTEEN_BIT
 
 
 def _language(options: SessionOptions, model: ModelInfo) -> str | None:

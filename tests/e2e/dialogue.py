@@ -9,6 +9,7 @@ import numpy as np
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from engine.messages import as_audio
 from engine.models.base import SpeechModel
 from engine.models.moonshine import Moonshine
 from engine.segment import StreamOptions
@@ -106,7 +107,8 @@ class Offline:
     ) -> list[Final]:
         """The finals of ``audio`` (pcm_s16le, mono)."""
         decoder = PcmDecoder("pcm_s16le", rate, 1)
-        samples = np.concatenate((decoder.decode(audio), decoder.flush()))
+        given = decoder.decode(audio), decoder.flush()
+        samples = np.concatenate([as_audio(pcm) for pcm in given])
         options = options or StreamOptions(partials=False)
         events = walk(samples, options, self._model, self._detector)
         return [event for event in events if isinstance(event, Final)]

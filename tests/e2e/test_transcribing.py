@@ -190,7 +190,7 @@ def mulaw(samples: "np.ndarray") -> "np.ndarray":
 
     table = mulaw_table()
     order = np.argsort(table, kind="stable")
-    at = np.searchsorted(table[order], samples / 32_768).clip(0, 255)
+    at = np.searchsorted(table[order], samples).clip(0, 255)
     return order[at].astype(np.uint8)
 
 

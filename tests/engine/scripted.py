@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.messages import Audio, ModelInfo, Step, StepResult, ms_to_samples
+from engine.messages import Audio, ModelInfo, Step, StepResult, as_audio, ms_to_samples
 from engine.segment import Due, StepKind, StreamOptions
 from engine.stream import Stream
 from engine.transcript import CloseReason, Confirmed, Event, Final, Finished, Partial
@@ -180,7 +180,7 @@ class Playback:
         while True:
             frames = self.stream.frames()
             start, self.heard = self.heard, self.heard + len(frames)
-            assert np.array_equal(frames, self.scene.audio[start : self.heard])
+            assert np.array_equal(as_audio(frames), self.scene.audio[start : self.heard])
             self.stream.hear(self.scene.probabilities(start, self.heard), len(frames))
             self._work()
             if not len(frames):
@@ -203,7 +203,7 @@ class Playback:
         step = self.stream.take(due)
         if due.kind is StepKind.PARTIAL:
             assert due.end == self.heard, "a step takes all that was heard (P6)"
-        assert np.array_equal(step.audio, self.scene.audio[due.segment.start : due.end])
+        assert np.array_equal(step.samples, self.scene.audio[due.segment.start : due.end])
         assert step.key == ("session", due.segment.index)
         assert step.final is (due.kind is not StepKind.PARTIAL)
         self.taken.append(Taken(due, step, self.heard))

@@ -10,7 +10,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.messages import SAMPLE_RATE, Audio
+from engine.messages import SAMPLE_RATE, Audio, Pcm, as_audio
 from engine.vad import FRAME, VadState, VoiceDetector, model_file
 from tests.speech import speech
 
@@ -104,6 +104,18 @@ def test_a_batch_gives_bit_for_bit_what_each_stream_gives_alone(
     assert together == [alone(detector, frames) for frames in streams]
 
 
+def test_16_bit_samples_are_heard_as_what_they_are_worth(
+    detector: VoiceDetector, beckett: Audio
+) -> None:
+    kept = (beckett[: 20 * FRAME] * 32_768).astype(np.int16)
+    streams: list[Pcm] = [kept, as_audio(kept), kept]
+
+    first, second, third = detector.listen(streams, [VadState() for _ in streams])
+
+    assert max(first) > 0.5
+    assert first == second == third
+
+
 @settings(max_examples=15)
 @given(data=st.data())
 def test_it_does_not_matter_how_many_frames_are_heard_at_once_nor_beside_whom(
@@ -138,7 +150,7 @@ def test_the_state_is_the_streams(detector: VoiceDetector, beckett: Audio) -> No
     assert max(heard) < 0.1
     later = [detector.listen([frames[0]], [state]) for state in (speaking, VadState())]
     assert later[0] != later[1]
-    assert np.array_equal(speaking.context, frames[0][-64:]), "the next frame's context"
+    assert np.array_equal(speaking.numbers[-64:], frames[0][-64:]), "the next frame's context"
 
 
 def test_a_short_frame_is_followed_by_silence(detector: VoiceDetector, beckett: Audio) -> None:
@@ -149,8 +161,7 @@ def test_a_short_frame_is_followed_by_silence(detector: VoiceDetector, beckett: 
     other = detector.listen([np.pad(frame, (0, FRAME - 300))], [padded])
 
     assert one == other
-    assert np.array_equal(short.recurrent, padded.recurrent)
-    assert np.array_equal(short.context, padded.context)
+    assert np.array_equal(short.numbers, padded.numbers)
 
 
 def test_nobody_to_listen_to(detector: VoiceDetector) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from engine import transcript as heard
-from engine.messages import Audio, ModelInfo
+from engine.messages import ModelInfo, Pcm
 from engine.segment import StreamOptions
 from gateway.errors import GatewayError, InvalidOption
 from gateway.session import Identity, Session
@@ -28,7 +28,7 @@ class RecordingSpeech:
         self.received = 0
         self.confirmed = 0
 
-    def push(self, pcm: Audio) -> int:
+    def push(self, pcm: Pcm) -> int:
         self.calls.append(("push", len(pcm)))
         self.received += len(pcm)
         return self.received - self.confirmed

@@ -13,8 +13,9 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
 
-from engine.messages import Audio
+from engine.messages import Audio, as_audio
 from gateway.audio import (
     CLIPPED_FRAMES,
     MAX_FILE_RATE,
@@ -63,17 +64,35 @@ def tone(rate: int, seconds: float, hertz: float = 440) -> Audio:
 
 
 def whole(decoder: PcmDecoder, *messages: bytes) -> Audio:
-    return np.concatenate([*(decoder.decode(each) for each in messages), decoder.flush()])
+    """All that comes of the messages, as a model hears it."""
+    given = [*(decoder.decode(each) for each in messages), decoder.flush()]
+    return np.concatenate([as_audio(each) for each in given])
 
 
 # Values
 
 
-def test_16_bit_samples_become_fractions_of_full_scale() -> None:
+def test_16_bit_samples_stay_so_and_are_fractions_of_full_scale() -> None:
     samples = PcmDecoder("pcm_s16le", 16_000, 1).decode(s16(0, 16_384, -32_768, 32_767))
 
-    assert samples.dtype == np.float32
-    assert samples.tolist() == [0, 0.5, -1, 32_767 / 32_768]
+    assert samples.dtype == np.int16
+    assert as_audio(samples).dtype == np.float32
+    assert as_audio(samples).tolist() == [0, 0.5, -1, 32_767 / 32_768]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "rate", "channels"),
+    [
+        ("pcm_f32le", 16_000, 1),
+        ("pcm_s16le", 48_000, 1),
+        ("pcm_s16le", 16_000, 2),
+        ("alaw", 8000, 1),
+    ],
+)
+def test_what_has_no_16_bits_or_is_resampled_or_mixed_becomes_float32(
+    encoding: Encoding, rate: int, channels: int
+) -> None:
+    assert PcmDecoder(encoding, rate, channels).decode(bytes(64)).dtype == np.float32
 
 
 def test_float_samples_are_clipped_to_full_scale() -> None:
@@ -119,7 +138,7 @@ def test_g711_tables_are_those_of_the_standard_library(law: str) -> None:
 
     expected = np.frombuffer(to_linear(bytes(range(256)), 2), np.int16)
 
-    assert_array_equal(table * 32_768, expected)
+    assert_array_equal(table, expected)
 
 
 @pytest.mark.parametrize(
@@ -132,14 +151,14 @@ def test_g711_tables_are_those_of_the_standard_library(law: str) -> None:
     ids=["mulaw", "alaw"],
 )
 def test_g711_character_signals(
-    table: Audio, positive: dict[int, int], negative: dict[int, int]
+    table: NDArray[np.int16], positive: dict[int, int], negative: dict[int, int]
 ) -> None:
     for code, value in {**positive, **negative}.items():
-        assert table[code] * 32_768 == value
+        assert table[code] == value
 
 
 @pytest.mark.parametrize("table", [mulaw_table(), alaw_table()], ids=["mulaw", "alaw"])
-def test_g711_is_symmetric_and_monotonic_in_size(table: Audio) -> None:
+def test_g711_is_symmetric_and_monotonic_in_size(table: NDArray[np.int16]) -> None:
     assert_array_equal(table[:128], -table[128:])
     assert len(np.unique(np.abs(table))) == 128
 

@@ -42,7 +42,7 @@ class TestOptions:
         call = Call()
         call.says(Finalize(None))
 
-        assert call.speech.options == StreamOptions(sixteen_bit=True)  # no other is sent unasked
+        assert call.speech.options == StreamOptions()  # no other is sent unasked
 
     def test_auto_and_all_have_no_number(self) -> None:
         call = Call(chunk_ms="auto", rollback_tokens="all", language="auto", endpoint_ms=0)
@@ -80,7 +80,7 @@ class TestOptions:
         [ready] = changed.configures(words=True)
         for call in (asked, changed):
             call.says(Finalize(None))
-            assert call.speech.options == StreamOptions(words=True, sixteen_bit=True)
+            assert call.speech.options == StreamOptions(words=True)
         assert ready.options["words"] is True
 
 

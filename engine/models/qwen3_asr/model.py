@@ -130,7 +130,7 @@ class Qwen3ASR:
         step = step.beginning_with(header + prefix)
         budget = token_budget(len(step.audio), TOKENS_PER_SECOND, SPARE_TOKENS)
         return Request(
-            step.key, step.audio, head, tail, step.forced, step.draft,
+            step.key, step.samples, head, tail, step.forced, step.draft,
             len(header) + budget, self._ends,
         )  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.messages import Audio, Step, StepResult
+from engine.messages import Pcm, Step, StepResult
 from engine.segment import Due, StreamOptions
 from engine.transcript import CloseReason
 from gateway.errors import GatewayError, as_fields
@@ -31,7 +31,7 @@ class PlayedSpeech:
     def received(self) -> int:
         return self.play.stream.received
 
-    def push(self, pcm: Audio) -> int:
+    def push(self, pcm: Pcm) -> int:
         self.play.stream.push(pcm)
         self.play.listen()
         self._said()
