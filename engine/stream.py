@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from engine.checkpoint import Checkpoint
+from engine.confirmation import Confirmation
 from engine.messages import (
     ModelInfo,
     Pcm,
@@ -15,22 +16,18 @@ from engine.messages import (
     SegmentKey,
     Step,
     StepResult,
-    ms_to_samples,
 )
 from engine.scribe import Scribe
 from engine.segment import Due, Segment, StepKind, StreamOptions
 from engine.segmenter import Segmenter
 from engine.transcript import (
     CloseReason,
-    Confirmed,
     Event,
     Finished,
     SegmentFailed,
 )
 from engine.vad import FRAME, VadState
 
-CONFIRM_EVERY = ms_to_samples(1000)
-"""Of silence; behind speech, as soon as can be."""
 MAX_FAILURES = 3
 
 
@@ -52,12 +49,7 @@ class Stream:
         """Segments whose finals are still to come, oldest first."""
         self._results: dict[int, StepResult | None] = {}
         """Finals that are ready but whose turn has not come; None: there is no result to have."""
-        self._confirmed = (self._cut.pcm.start, self._cut.segments)
-        """Of the last checkpoint that was passed on: its start, and how many were closed."""
-        self._checkpoints: deque[Checkpoint] = deque()
-        """Taken, and not yet passed on: finals are missing before them. Oldest first."""
-        self._checked, self._checked_at = (self._cut.segments, False), self._cut.clock
-        """Of the last one taken: segments closed, whether at the end; and where."""
+        self._confirmation = Confirmation(self._cut)
         self._said_all = False
 
     @classmethod
@@ -183,7 +175,8 @@ class Stream:
         cut = self._cut
         cut.hear(probabilities, samples)
         # Amid a segment nothing can be confirmed that could not be when it was last looked at.
-        if cut.open is None or cut.events or cut.closed or self._checked[0] != cut.segments - 1:
+        amid = cut.open is not None and self._confirmation.taken_before_open
+        if not amid or cut.events or cut.closed:
             self._collect()
         return cut.waiting
 
@@ -330,29 +323,5 @@ class Stream:
         else:
             upto = self._cut.quiet_upto
         self._cut.pcm.drop_before(upto)
-        self._check()
-        while self._checkpoints and self._checkpoints[0].closed <= self._scribe.segments:
-            self._pass_on(self._checkpoints.popleft())
-
-    def _check(self) -> None:
-        """Takes a checkpoint behind each segment, at the end, and now and then in silence."""
-        cut = self._cut
-        reached = (cut.segments - (cut.open is not None), cut.ended)
-        quiet = cut.open is None and cut.clock >= self._checked_at + CONFIRM_EVERY
-        if reached == self._checked and not quiet:
-            return
-        checkpoint = cut.checkpoint()
-        if checkpoint is None:
-            return
-        self._checked, self._checked_at = reached, checkpoint.at
-        if self._checkpoints and self._checkpoints[-1].closed == checkpoint.closed:
-            self._checkpoints.pop()
-        self._checkpoints.append(checkpoint)
-
-    def _pass_on(self, checkpoint: Checkpoint) -> None:
-        news = (checkpoint.start, checkpoint.closed)
-        if news != self._confirmed:
-            self._confirmed = news
-            self.events.append(
-                Confirmed(checkpoint.start, replace(checkpoint, tail=self._scribe.tail))
-            )
+        self._confirmation.take()
+        self.events.extend(self._confirmation.pass_on(self._scribe.segments, self._scribe.tail))
