@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -25,6 +26,22 @@ app.command()(serve)
 app.command()(bench)
 app.command()(push)
 app.add_typer(keys, name="keys")
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("scribewire"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Of no command; what is said of them all is the app's own help."""
 
 
 def main() -> None:

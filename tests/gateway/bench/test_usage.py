@@ -64,7 +64,10 @@ def test_only_samples_of_the_time_count() -> None:
 
 
 def test_it_is_waited_until_a_server_is_idle_or_the_time_is_out() -> None:
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+    work = "print(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", work], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
         busy = wait_until_idle([process.pid], within_s=2.2)
         process.kill()
 
