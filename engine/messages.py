@@ -115,7 +115,7 @@ class Step:
 
     @property
     def samples(self) -> Audio:
-        """`audio` as float32, which it is for a model."""
+        """`audio` as float32; a model's is, and is not copied."""
         return as_audio(self.audio)
 
     def beginning_with(self, tokens: tuple[int, ...]) -> "Step":

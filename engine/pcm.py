@@ -10,8 +10,8 @@ class PcmBuffer:
 
     They are 16-bit samples as long as no others come, in half the memory.
 
-    What was written stays where it is: an array that is full is left to those who read from it, and
-    what is still held moves to one of twice the size needed. So `read` need not copy.
+    What was written stays where it is: an array that is full, or of too few bits, is left to those
+    who read from it, and what is still held moves to another. So `read` need not copy.
     """
 
     def __init__(self, start: int = 0) -> None:

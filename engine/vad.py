@@ -77,7 +77,7 @@ class VadState:
         if not (np.abs(numbers) <= _LARGEST).all():  # also false for what is not a number
             raise ValueError("not a state's numbers")
         state = cls()
-        state.numbers[:] = numbers
+        state.numbers = numbers
         return state
 
 
@@ -142,7 +142,7 @@ class VoiceDetector:
         counts = np.array([len(stream) for stream in frames])
         first = np.cumsum(counts) - counts
         known = np.concatenate([states[i].numbers for i in order]).reshape(-1, _STATE)
-        gates = self._gates(_windows(frames, counts, known[:, 2 * _WIDTH :]))
+        gates = self._gates(_windows(frames, first, counts, known[:, 2 * _WIDTH :]))
         recurrent = np.zeros((2, _padded(len(order)), _WIDTH), np.float32)
         cells = known[:, : 2 * _WIDTH].reshape(-1, 2, _WIDTH).swapaxes(0, 1)
         recurrent[:, : len(order)] = cells
@@ -261,14 +261,17 @@ def _framed(pcm: Pcm) -> Pcm:
     return whole.reshape(-1, FRAME)
 
 
-def _windows(frames: list[Pcm], counts: NDArray[np.intp], contexts: Matrix) -> Matrix:
+def _windows(
+    frames: list[Pcm], first: NDArray[np.intp], counts: NDArray[np.intp], contexts: Matrix
+) -> Matrix:
     """What the network sees of each frame: context, frame, mirrored end; shape ``(rows, 640)``.
 
     Args:
-        counts: how many frames each stream has.
+        first: row of each stream's first frame.
+        counts: how many it has.
         contexts: of the streams, shape ``(n, 64)``; brought up to date.
     """
-    last = np.cumsum(counts) - 1
+    last = first + counts - 1
     count = last[-1] + 1
     windows = np.empty((_padded(count), _SAMPLES), np.float32)
     windows[count:] = 0
@@ -278,7 +281,7 @@ def _windows(frames: list[Pcm], counts: NDArray[np.intp], contexts: Matrix) -> M
     units = [S16 if stream.dtype == np.int16 else _WHOLE for stream in frames]
     heard *= np.repeat(units, counts)[:, None]
     windows[1:count, :_CONTEXT] = windows[: count - 1, FRAME:end]
-    windows[last - counts + 1, :_CONTEXT] = contexts
+    windows[first, :_CONTEXT] = contexts
     windows[:, end:] = windows[:, end - 2 : end - 2 - _MIRRORED : -1]
     contexts[:] = heard[last, -_CONTEXT:]
     return windows

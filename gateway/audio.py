@@ -72,7 +72,6 @@ class PcmDecoder:
         self.samples_out = 0
         """Samples given out, at 16 kHz."""
         self._table = _TABLES[encoding]() if encoding in _TABLES else None
-        # Full scale is the most that the encoding can say: G.711's largest values are below 1.
         self._full_scale = self._most()
         self._resampler = Resampler(sample_rate) if sample_rate != SAMPLE_RATE else None
         self._full_frames = 0
@@ -96,8 +95,8 @@ class PcmDecoder:
     def decode(self, data: bytes) -> Pcm:
         """The 16 kHz samples that ``data`` completes, shape ``(n,)``; the resampler lags a little.
 
-        As 16-bit samples if they come so, and are neither resampled nor mixed: then perhaps a view
-        of ``data``. Else as float32.
+        16-bit samples if they come so, and are neither resampled nor mixed: then perhaps a view of
+        ``data``. Else, if there are any, float32.
 
         Raises:
             InvalidAudio: half a frame, or samples that are not finite. Nothing was consumed.
@@ -145,7 +144,8 @@ class PcmDecoder:
         return clipped
 
     def _most(self) -> float:
-        """Full scale, in the units of `_samples`."""
+        """Full scale, in the units of `_samples`: the most that the encoding can say. G.711's
+        largest values are below 1."""
         if self._table is not None:
             return int(self._table.max())
         return 32_767 if self.encoding == "pcm_s16le" else 32_767 * float(S16)
@@ -153,7 +153,7 @@ class PcmDecoder:
     def _samples(self, data: bytes) -> Pcm:
         """Interleaved samples, shape ``(frames * channels,)``."""
         if self.encoding == "pcm_s16le":
-            return np.frombuffer(data, "<i2")
+            return np.frombuffer(data, "<i2").astype(np.int16, copy=False)
         if self.encoding == "pcm_f32le":
             clipped: Audio = np.clip(np.frombuffer(data, "<f4"), np.float32(-1), np.float32(1))
             return clipped

@@ -48,8 +48,6 @@ class Gateway:
     """README, *The gateway alone*: 500 sessions that speak all the time, 0.69 of a core."""
     session_mib: float = 0.83
     """With 5 s of open speech."""
-    mib_per_open_s: float = 16_000 * 4 / 2**20
-    """Float samples of what is not confirmed; counted."""
     viewer_kib: float = 10.5
     viewer_message_us: float = 12.0
     """README, *Fan-out*: processor time for a message to one viewer, 1,000 in a room."""

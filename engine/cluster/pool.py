@@ -22,7 +22,7 @@ ANSWER_WITHIN_S = 10.0
 DRAIN_WITHIN_S = 60.0
 """Segments end within half a minute; what is left then moves."""
 RETRY_AFTER_S = 5.0
-SPEAKS = 2
+SPEAKS = 3
 """Version of what gateways, pool and copies say to each other: others' pools are not shared."""
 LINGER_S = 300.0
 """How long copies outlive the last gateway."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from engine.messages import Audio
+from engine.messages import Audio, Pcm, as_audio
 from engine.runner import ThreadRunner
 from engine.segment import StreamOptions
 from engine.speech_session import SpeechSession
@@ -31,10 +31,10 @@ class LoudnessDetector(VoiceDetector):
     def __init__(self) -> None:
         pass
 
-    def listen(self, audio: list[Audio], states: list[VadState]) -> list[list[float]]:
+    def listen(self, audio: list[Pcm], states: list[VadState]) -> list[list[float]]:
         return [
             [float(np.abs(pcm[at : at + FRAME]).max() > 0.1) for at in range(0, len(pcm), FRAME)]
-            for pcm in audio
+            for pcm in map(as_audio, audio)
         ]
 
 
@@ -65,6 +65,10 @@ class Recorder:
 
 def speech(seconds: float) -> Audio:
     return np.full(int(16_000 * seconds), 0.5, np.float32)
+
+
+def speech_16_bit(seconds: float) -> Pcm:
+    return np.full(int(16_000 * seconds), 16_384, np.int16)
 
 
 def silence(seconds: float) -> Audio:
@@ -110,6 +114,21 @@ async def test_speech_becomes_finals_in_order_and_the_session_ends() -> None:
     assert session.stream.nbytes == 0, "its audio does not wait for the garbage collector"
 
 
+async def test_models_get_float32_however_the_audio_came() -> None:
+    model = OneWordASecondModel()
+    async with running(model) as worker:
+        recorders = [Recorder() for _ in range(2)]
+        for recorder, audio in zip(recorders, (speech(1.2), speech_16_bit(1.2)), strict=True):
+            session = worker.open(str(audio.dtype), StreamOptions(), recorder)
+            session.push(audio)
+            session.close_segment("stop")
+        await asyncio.wait_for(asyncio.gather(*(each.finished.wait() for each in recorders)), 10)
+
+    assert {step.key.session for step in model.steps} == {"float32", "int16"}
+    assert {str(step.audio.dtype) for step in model.steps} == {"float32"}
+    assert all((step.audio == 0.5).all() for step in model.steps)
+
+
 async def test_all_are_heard_when_there_are_more_than_a_pass_takes() -> None:
     async with running(OneWordASecondModel()) as worker:
         recorders = [Recorder() for _ in range(FRAMES_A_PASS // 2)]
@@ -126,7 +145,7 @@ async def test_all_are_heard_when_there_are_more_than_a_pass_takes() -> None:
 class LaboriousDetector(LoudnessDetector):
     """Holds everybody up for as long as a pass with many frames would."""
 
-    def listen(self, audio: list[Audio], states: list[VadState]) -> list[list[float]]:
+    def listen(self, audio: list[Pcm], states: list[VadState]) -> list[list[float]]:
         time.sleep(0.02)
         return super().listen(audio, states)
 
