@@ -46,8 +46,8 @@ class Gateway:
 
     core_per_session: float = 0.69 / 500
     """README, *The gateway alone*: 500 sessions that speak all the time, 0.69 of a core."""
-    session_mib: float = 0.83
-    """With 5 s of open speech."""
+    session_mib: float = 0.59
+    """With 5 s of open speech, which came as 16-bit samples."""
     viewer_kib: float = 10.5
     viewer_message_us: float = 12.0
     """README, *Fan-out*: processor time for a message to one viewer, 1,000 in a room."""
