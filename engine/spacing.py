@@ -48,6 +48,8 @@ def is_safe_cut(head: bytes, tail: bytes) -> bool:
     puts spaces between words; before anything but white space such a word may still go on
     ("don" + "'t", "3" + ".5"). With nothing following, what may follow is not known: unsafe.
     """
+    if head and tail and head[-1] < 0x80 and tail[0] < 0x80 and head[-1:] + tail[:1] != b"\r\n":
+        return chr(tail[0]).isspace()  # ASCII on either side is never within a cluster otherwise
     before, whole = decode(head)
     after, _ = decode(tail)
     if not whole or not after or 0x80 <= tail[0] < 0xC0:

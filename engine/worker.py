@@ -25,7 +25,7 @@ Audio that comes after a pause is heard at once."""
 FRAMES_A_PASS = 192
 """Frames that the detector hears before others have their turn: it holds the event loop for,
 16 to 20 µs each."""
-PACE_EVERY_S = 0.1
+PACE_EVERY_S = 0.25
 """How often the cadence is worked out, which looks at all sessions."""
 STRETCH_TO_SAY = 1.5
 """A cadence this many times longer than wanted, or than last said, is worth a warning."""

@@ -1,6 +1,7 @@
 """What `/metrics` shows. One registry per gateway, so tests may run several in one process."""
 
 import os
+from collections import Counter as Counts
 from functools import partial
 from pathlib import Path
 
@@ -179,18 +180,22 @@ class Metrics:
         self.model_busy_s.inc(report.busy_s)
         for waited_s in report.waited_s:
             self.queue_s.observe(waited_s)
-        for kind in report.kinds:
-            self.steps.labels(kind.name.lower()).inc()
-        for result in report.results:
-            self.phase_s.labels("encode").inc(result.encode_s)
-            self.phase_s.labels("decode").inc(result.decode_s)
-            self.tokens.labels("draft").inc(result.accepted)
-            self.tokens.labels("pass").inc(result.decode_steps)
-            self.flops.inc(result.flops)
-            self.encoder_frames.inc(result.encoder_frames)
-            self.prefill_tokens.inc(result.prefill_tokens)
-            self.cache_hit_tokens.inc(result.reused_tokens)
-            self.cache_evictions.inc(result.evictions)
+        for kind, steps in Counts(report.kinds).items():
+            self.steps.labels(kind.name.lower()).inc(steps)
+        results = report.results
+        # Added up first: an increment costs 2 µs where several processes share a port.
+        for counter, amount in (
+            (self.phase_s.labels("encode"), sum(each.encode_s for each in results)),
+            (self.phase_s.labels("decode"), sum(each.decode_s for each in results)),
+            (self.tokens.labels("draft"), sum(each.accepted for each in results)),
+            (self.tokens.labels("pass"), sum(each.decode_steps for each in results)),
+            (self.flops, sum(each.flops for each in results)),
+            (self.encoder_frames, sum(each.encoder_frames for each in results)),
+            (self.prefill_tokens, sum(each.prefill_tokens for each in results)),
+            (self.cache_hit_tokens, sum(each.reused_tokens for each in results)),
+            (self.cache_evictions, sum(each.evictions for each in results)),
+        ):
+            counter.inc(amount)
 
     def exposition(self) -> bytes:
         """The Prometheus text format; of all processes that share the port."""

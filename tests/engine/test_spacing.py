@@ -1,10 +1,14 @@
 """Where text may be parted and how it joins again."""
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.spacing import decode, is_safe_cut, joiner
+
+ALL_SORTS = "a9.# \r\n\t\x1f\u00a0é\u0301\u0600ेนี日👍🏽\u200d\ufe0f🇩"
+"""Of each way in which characters join with their neighbours, one or two."""
 
 
 @given(st.text(), st.data())
@@ -61,6 +65,17 @@ def test_no_character_is_cut(character: str) -> None:
     encoded = character.encode()
     for at in range(1, len(encoded)):
         assert not is_safe_cut(b"a " + encoded[:at], encoded[at:] + b" b")
+
+
+@given(st.text(st.sampled_from(ALL_SORTS)), st.text(st.sampled_from(ALL_SORTS), min_size=1))
+def test_white_space_may_be_cut_off_unless_a_grapheme_goes_on_into_it(head: str, tail: str) -> None:
+    begins = {grapheme.start() for grapheme in regex.finditer(r"\X", head + tail)}
+    safe = is_safe_cut(head.encode(), tail.encode())
+
+    if len(head) not in begins:
+        assert not safe
+    elif head == "" or tail[0].isspace():
+        assert safe
 
 
 def test_what_may_follow_the_last_word_is_not_known() -> None:
