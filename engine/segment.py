@@ -154,6 +154,12 @@ class Segment:
             self.voiced += samples
             self.speech_end = end
 
+    def hear_speech(self, ends: range, samples: int) -> None:
+        """The same of several voiced frames, of so many samples in all."""
+        self.frames.extend(ends)
+        self.voiced += samples
+        self.speech_end = ends[-1]
+
     def believe(self, result: StepResult, end: int, options: StreamOptions) -> bool:
         """Takes a step's result for the newest hypothesis and advances the forced prefix.
 

@@ -165,37 +165,39 @@ class Segmenter:
 
     def hear(self, probabilities: Sequence[float], samples: int) -> None:
         """Takes the detector's verdicts on the ``samples`` samples of `frames`."""
+        if samples and samples == len(probabilities) * FRAME and self._go_on(probabilities):
+            return
         for probability in probabilities:
-            if samples < FRAME or not self._goes_on(probability):
+            if samples < FRAME or not self._go_on((probability,)):
                 self._hear(probability, min(samples, FRAME))
             samples -= FRAME
 
-    def _goes_on(self, probability: float) -> bool:
-        """Hears a whole frame that changes nothing: speech amid speech, silence amid silence.
+    def _go_on(self, probabilities: Sequence[float]) -> bool:
+        """Hears whole frames that change nothing: speech amid speech, silence amid silence.
 
         What `_hear` would do, in a fraction of the time; most frames are such.
         """
-        ear, segment = self._ear, self.open
+        ear, segment, heard = self._ear, self.open, len(probabilities) * FRAME
         if ear.speaking:
             if (
                 segment is None
-                or probability < ear.threshold
+                or min(probabilities) < ear.threshold
                 or ear.silence_start is not None
                 or segment.speculative_end is not None
-                or ear.clock + FRAME - segment.start >= self.options.max_segment
+                or ear.clock + heard - segment.start >= self.options.max_segment
             ):
                 return False
-            ear.clock += FRAME
+            segment.hear_speech(range(ear.clock + FRAME, ear.clock + heard + 1, FRAME), heard)
+            ear.clock += heard
             ear.voiced = True
-            segment.hear(ear.clock, True, FRAME)
             return True
         if (
             segment is not None
-            or probability >= ear.threshold - HYSTERESIS
+            or max(probabilities) >= ear.threshold - HYSTERESIS
             or self.options.utterance_end
         ):
             return False
-        ear.pass_silence(FRAME)
+        ear.pass_silence(heard)
         return True
 
     def _hear(self, probability: float, samples: int) -> None:

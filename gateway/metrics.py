@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter as Counts
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -78,6 +78,8 @@ class Metrics:
         self.events = Counter(
             "scribewire_events", "Messages to clients, by type", ["type"], registry=registry
         )
+        self.event = cache(self.events.labels)
+        """The counter of a type; of these, as many are counted as of no other."""
         self.conflated = Counter(
             "scribewire_partials_conflated",
             "Partials replaced before they were sent",

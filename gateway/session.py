@@ -135,6 +135,7 @@ class Session:
 
     def _adopt(self, options: SessionOptions) -> None:
         self.options = options
+        self.in_container = options.encoding in IN_CONTAINERS
         self._max_unconfirmed = ms_to_samples(self._max_unconfirmed_ms)
 
     # What the client says
