@@ -231,8 +231,12 @@ class HeldAudio:
             room = np.empty(max(2 * end, SAMPLE_RATE), np.float32)
             room[: self.length] = self._samples[: self.length]
             self._samples = room
-        # What was held is read elsewhere meanwhile, and has no other value for a moment.
-        self._samples[start:end] = as_audio(new)
+        if start < self.length:  # read elsewhere meanwhile: it has no other value for a moment
+            new = as_audio(new)
+        there = self._samples[start:end]
+        there[:] = new
+        if new.dtype == np.int16:
+            there *= S16
         self.length = max(self.length, end)
         return self._samples[:end]
 

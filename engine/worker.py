@@ -22,7 +22,7 @@ from engine.vad import FRAME, VoiceDetector
 LISTEN_EVERY_S = 0.02
 """Audio that arrives within so long is heard together: large batches are cheap, small ones are not.
 Audio that comes after a pause is heard at once."""
-FRAMES_A_PASS = 192
+FRAMES_A_PASS = 224
 """Frames that the detector hears before others have their turn: it holds the event loop for,
 16 to 20 µs each."""
 PACE_EVERY_S = 0.25

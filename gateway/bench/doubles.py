@@ -13,6 +13,8 @@ INFO = ModelInfo(
     exact_drafts=True, context=False, words=False,
 )  # fmt: skip
 WORDS_A_SECOND = 2
+TOKENS = tuple(range(WORDS_A_SECOND * INFO.max_segment_ms // 1000))
+PIECES = tuple(f" word{i}".encode() for i in TOKENS)
 
 
 class InstantModel:
@@ -33,8 +35,8 @@ class InstantModel:
 
 def _answer(words: int) -> StepResult:
     return StepResult(
-        tokens=tuple(range(words)),
-        pieces=tuple(f" word{i}".encode() for i in range(words)),
+        tokens=TOKENS[:words],
+        pieces=PIECES[:words],
         stop="eos",
         language="en",
         confidence=1.0,
