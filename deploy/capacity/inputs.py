@@ -44,8 +44,8 @@ among them. Simulated, of `talk.speech`; the shipped recording has 0.62 (measure
 class Gateway:
     """One gateway process. Measured, 100 ms frames of PCM, without TLS."""
 
-    core_per_session: float = 0.69 / 500
-    """README, *The gateway alone*: 500 sessions that speak all the time, 0.69 of a core."""
+    core_per_session: float = 0.605 / 500
+    """README, *The gateway alone*: 500 sessions that speak all the time, 0.605 of a core."""
     session_mib: float = 0.59
     """With 5 s of open speech, which came as 16-bit samples."""
     viewer_kib: float = 10.5
