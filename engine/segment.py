@@ -155,7 +155,7 @@ class Segment:
             self.speech_end = end
 
     def hear_speech(self, ends: range, samples: int) -> None:
-        """The same of several voiced frames, of so many samples in all."""
+        """`hear` of several voiced frames, of ``samples`` samples in all."""
         self.frames.extend(ends)
         self.voiced += samples
         self.speech_end = ends[-1]

@@ -79,7 +79,7 @@ class Metrics:
             "scribewire_events", "Messages to clients, by type", ["type"], registry=registry
         )
         self.event = cache(self.events.labels)
-        """The counter of a type; of these, as many are counted as of no other."""
+        """`events` of a type. Kept, as no other is counted as often: to look it up has a lock."""
         self.conflated = Counter(
             "scribewire_partials_conflated",
             "Partials replaced before they were sent",
