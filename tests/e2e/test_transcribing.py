@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from engine.segment import StreamOptions
+from gateway.audio import mulaw_table
 from tests.conftest import Server
 from tests.e2e.dialogue import Dialogue, Offline, converse
-from tests.speech import pcm16
+from tests.speech import g711, pcm16
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -163,9 +164,9 @@ async def test_what_is_no_speech_makes_no_text_and_costs_no_step(server: Server,
 @pytest.mark.parametrize(
     ("query", "convert", "rate"),
     [
-        ("encoding=pcm_f32le", lambda x: (x / 32_768).astype("<f4"), 64_000),
-        ("channels=2", lambda x: np.repeat(x, 2), 64_000),
-        ("sample_rate=8000&encoding=mulaw", lambda x: mulaw(x[::2]), 8_000),
+        ("encoding=pcm_f32le", lambda x: (x / 32_768).astype("<f4").tobytes(), 64_000),
+        ("channels=2", lambda x: np.repeat(x, 2).tobytes(), 64_000),
+        ("sample_rate=8000&encoding=mulaw", lambda x: g711(x[::2], mulaw_table()), 8_000),
     ],
     ids=["float", "stereo", "telephone"],
 )
@@ -176,22 +177,12 @@ async def test_other_encodings_carry_the_same_speech(
     assert callable(convert)
 
     dialogue = await converse(
-        server.ws, convert(samples).tobytes(), bytes_per_second=rate, speed=8, query=query
+        server.ws, convert(samples), bytes_per_second=rate, speed=8, query=query
     )
 
     check_order(dialogue)
     assert "ever tried" in words(dialogue.text)
     assert "no matter" in words(dialogue.text)
-
-
-def mulaw(samples: "np.ndarray") -> "np.ndarray":
-    """G.711 µ-law bytes: the nearest value of the decoder's own table."""
-    from gateway.audio import mulaw_table
-
-    table = mulaw_table()
-    order = np.argsort(table, kind="stable")
-    at = np.searchsorted(table[order], samples).clip(0, 255)
-    return order[at].astype(np.uint8)
 
 
 async def test_finalize_answers_with_its_id_in_speech_and_in_silence(server: Server) -> None:

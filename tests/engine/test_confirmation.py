@@ -1,43 +1,44 @@
 """From where a replay would have to begin: never later than what the client lacks."""
 
 from engine.confirmation import CONFIRM_EVERY, Confirmation
-from engine.segment import StreamOptions
-from engine.segmenter import Segmenter
+from engine.messages import samples_to_ms
 from engine.vad import FRAME
+from tests.engine.cutting import Cutting
 from tests.engine.scripted import Scene
 
-TALK = Scene(2500, "one two", 1500, "three four", 1500)
+FRAME_MS = samples_to_ms(FRAME)
+CONFIRM_EVERY_MS = samples_to_ms(CONFIRM_EVERY)
 
 
-class Confirming:
+class Confirming(Cutting):
     """Checkpoints are taken behind each frame of a scene, and passed on when asked for."""
 
     def __init__(self) -> None:
-        self.cut = Segmenter(StreamOptions())
-        self.it = Confirmation(self.cut)
+        super().__init__(Scene(2500, "one two", 1500, "three four", 1500))
+        self.confirmation = Confirmation(self.it)
 
-    def hear(self, until: int | None = None) -> None:
-        for at in range(self.cut.pcm.end, until or len(TALK.audio), FRAME):
-            self.cut.pcm.append(TALK.audio[at : at + FRAME])
-            while len(frames := self.cut.frames()):
-                clock = self.cut.clock
-                self.cut.hear(TALK.probabilities(clock, clock + len(frames)), len(frames))
-            self.it.take()
+    def hear(self, until_ms: int | None = None) -> None:
+        self.play(until_ms, FRAME)
+
+    def listen(self) -> Cutting:
+        super().listen()
+        self.confirmation.take()
+        return self
 
     def passed_on(self, segments: int, tail: str = "") -> list[int]:
-        return [news.checkpoint.closed for news in self.it.pass_on(segments, tail)]
+        return [news.checkpoint.closed for news in self.confirmation.pass_on(segments, tail)]
 
 
 def test_silence_is_confirmed_now_and_then() -> None:
     talk = Confirming()
 
-    talk.hear(CONFIRM_EVERY - FRAME)
-    assert talk.it.pass_on(0, "") == []
-    talk.hear(CONFIRM_EVERY + FRAME)
-    [news] = talk.it.pass_on(0, "")
+    talk.hear(CONFIRM_EVERY_MS - FRAME_MS)
+    assert talk.confirmation.pass_on(0, "") == []
+    talk.hear(CONFIRM_EVERY_MS + FRAME_MS)
+    [news] = talk.confirmation.pass_on(0, "")
 
-    assert 0 < news.upto == news.checkpoint.start <= talk.cut.clock
-    assert talk.it.pass_on(0, "") == [], "it is news once"
+    assert 0 < news.upto == news.checkpoint.start <= talk.it.clock
+    assert talk.confirmation.pass_on(0, "") == [], "it is news once"
 
 
 def test_what_is_behind_a_segment_waits_for_its_final() -> None:
@@ -59,19 +60,19 @@ def test_finals_that_come_late_confirm_all_up_to_them_at_once() -> None:
 def test_it_tells_the_transcripts_last_character() -> None:
     talk = Confirming()
     talk.hear()
-    talk.it.pass_on(0, "")
+    talk.confirmation.pass_on(0, "")
 
-    [news] = talk.it.pass_on(1, "o")
+    [news] = talk.confirmation.pass_on(1, "o")
 
     assert news.checkpoint.tail == "o"
 
 
 def test_amid_a_segment_there_is_one_behind_all_others() -> None:
     talk = Confirming()
-    while talk.cut.open is None:
-        talk.hear(talk.cut.pcm.end + FRAME)
+    while talk.it.open is None:
+        talk.hear(samples_to_ms(talk.it.pcm.end) + FRAME_MS)
 
-    talk.it.take()
+    talk.confirmation.take()
 
-    assert talk.it.taken_before_open
-    assert talk.cut.segments == 1
+    assert talk.confirmation.taken_before_open
+    assert talk.it.segments == 1
