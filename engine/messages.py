@@ -231,10 +231,10 @@ class HeldAudio:
             room = np.empty(max(2 * end, SAMPLE_RATE), np.float32)
             room[: self.length] = self._samples[: self.length]
             self._samples = room
-        if start < self.length:  # read elsewhere meanwhile: it has no other value for a moment
-            new = as_audio(new)
-        there = self._samples[start:end]
-        there[:] = new
+        # What is held already is read elsewhere meanwhile, and has no other value for a moment.
+        known = min(self.length - start, len(new))
+        there = self._samples[start + known : end]
+        there[:] = new[known:]
         if new.dtype == np.int16:
             there *= S16
         self.length = max(self.length, end)

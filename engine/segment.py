@@ -149,13 +149,13 @@ class Segment:
 
     def hear(self, end: int, voiced: bool, samples: int) -> None:
         """Takes note of the frame of ``samples`` samples that ends at ``end``."""
-        self.frames.append(end if voiced else -end)
         if voiced:
-            self.voiced += samples
-            self.speech_end = end
+            self.hear_speech((end,), samples)
+        else:
+            self.frames.append(-end)
 
-    def hear_speech(self, ends: range, samples: int) -> None:
-        """`hear` of several voiced frames, of ``samples`` samples in all."""
+    def hear_speech(self, ends: Sequence[int], samples: int) -> None:
+        """`hear` of one or more voiced frames, of ``samples`` samples in all."""
         self.frames.extend(ends)
         self.voiced += samples
         self.speech_end = ends[-1]

@@ -185,7 +185,7 @@ class Connection:
 
     async def _sent(self, message: Outgoing) -> bool:
         """Whether the network took a message in time."""
-        self._metrics.event(message.type).inc()
+        self._metrics.events.labels(message.type).inc()
         frames = self._codec.encode(message)
         if self._written_now(frames):
             return True

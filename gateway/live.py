@@ -51,7 +51,7 @@ from gateway.wire.messages import (
     Reply,
     Stop,
 )
-from gateway.wire.options import parse_options
+from gateway.wire.options import IN_CONTAINERS, parse_options
 from gateway.wire.resuming import ResumePoint
 
 SLICE_BYTES = 65_536
@@ -199,7 +199,7 @@ class LiveSession:
 
     def takes_at_once(self, size: int) -> bool:
         """Whether nothing need be waited for to take what a frame of ``size`` bytes says."""
-        return size <= SLICE_BYTES and not self.session.in_container
+        return size <= SLICE_BYTES and self.session.options.encoding not in IN_CONTAINERS
 
     async def take(self, message: ClientMessage | Reply) -> None:
         """Takes what a client's frame asked for.
@@ -232,7 +232,7 @@ class LiveSession:
             self.put(self.session.receive(message))
 
     async def _hear(self, data: bytes) -> None:
-        if not self.session.in_container:
+        if self.session.options.encoding not in IN_CONTAINERS:
             await self._hear_slices(data)
             return
         if self._container is None:

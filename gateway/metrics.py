@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter as Counts
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -78,8 +78,6 @@ class Metrics:
         self.events = Counter(
             "scribewire_events", "Messages to clients, by type", ["type"], registry=registry
         )
-        self.event = cache(self.events.labels)
-        """`events` of a type. Kept, as no other is counted as often: to look it up has a lock."""
         self.conflated = Counter(
             "scribewire_partials_conflated",
             "Partials replaced before they were sent",

@@ -135,8 +135,6 @@ class Session:
 
     def _adopt(self, options: SessionOptions) -> None:
         self.options = options
-        self.in_container = options.encoding in IN_CONTAINERS
-        """Whether its audio comes as a recording, which somebody else takes apart."""
         self._max_unconfirmed = ms_to_samples(self._max_unconfirmed_ms)
 
     # What the client says
