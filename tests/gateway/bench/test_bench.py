@@ -96,9 +96,15 @@ def test_a_search_reports_every_probe(server: Server, tmp_path: Path) -> None:
 
     assert code == 0, out
     report = json.loads(file.read_text())
-    assert [probe["sessions"] for probe in report["probes"]] == [1, 2]
-    assert report["capacity"]["sessions"] == 2
-    assert "capacity: 2 sessions" in out
+    probes = report["probes"]
+    held = {probe["sessions"] for probe in probes if not probe["reasons"]}
+    assert {probe["sessions"] for probe in probes} == ({1, 2} if 1 in held else {1})
+    for probe in probes:  # a machine that is busy may be too slow for one, but loses nothing
+        counts = probe["report"]["counts"]
+        assert counts["sessions_failed"] == counts["messages_missing"] == 0, counts["failures"]
+        assert f"{probe['sessions']} sessions: {'; '.join(probe['reasons']) or 'fits'}" in out
+    assert report["capacity"]["sessions"] == max(held, default=0)
+    assert f"capacity: {max(held, default=0)} sessions" in out
     assert "Probes" in html.read_text()
 
 
