@@ -23,7 +23,6 @@ from deploy.capacity.sizing import (
     over_cdn,
     sessions_per_gpu,
 )
-from deploy.capacity.states import Outcome
 from deploy.capacity.steps import Pool
 from engine.models.qwen3_asr.arithmetic import segment_cost
 from gateway.segments import playlist
@@ -77,15 +76,22 @@ class TestSteps:
         assert pool.unfinished == 0
 
     @given(seeds, st.integers(1, 4))
-    @settings(max_examples=25)
+    @settings(max_examples=8)
     def test_more_copies_are_never_worse(self, seed: int, copies: int) -> None:
-        def waits(many: int) -> Outcome:
-            return talking(Constant(0.25), many, 20, seed).run(90)
+        """On average: which steps are in flight when somebody stops speaking is chance, and alone
+        has moved the mean wait for one load's finals by 20 ms."""
+
+        def waits(many: int) -> tuple[float, float]:
+            loads = [talking(Constant(0.25), many, 20, seed + i).run(90) for i in range(4)]
+            return (
+                float(np.mean([wait for load in loads for wait in load.waited])),
+                float(np.mean([wait for load in loads for wait in load.final])),
+            )
 
         few, more = waits(copies), waits(copies + 1)
 
-        assert np.mean(more.waited) <= np.mean(few.waited) + TICK_S
-        assert np.mean(more.final) <= np.mean(few.final) + TICK_S
+        assert more[0] <= few[0] + TICK_S
+        assert more[1] <= few[1] + TICK_S
 
     @given(seeds)
     @settings(max_examples=5)

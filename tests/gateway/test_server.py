@@ -94,12 +94,17 @@ class Gateway:
 
 
 def start(*arguments: str, settings: dict[str, str] | None = None, **streams: Any) -> Any:
-    """`scribewire serve` with these arguments and no settings of the tests' own environment."""
+    """`scribewire serve` with these arguments and no settings of the tests' own environment.
+
+    Ctrl-C works in it, also if whoever runs the tests put them in the background of a shell, which
+    has what it starts there ignore that.
+    """
     environment = {n: v for n, v in os.environ.items() if not n.startswith("SCRIBEWIRE_")}
     environment |= settings or {}
     return asyncio.create_subprocess_exec(
-        SCRIBEWIRE, "serve", *arguments, cwd=ROOT, env=environment, **streams
-    )
+        "env", "--default-signal=INT", SCRIBEWIRE, "serve", *arguments,
+        cwd=ROOT, env=environment, **streams,
+    )  # fmt: skip
 
 
 @asynccontextmanager
