@@ -1,0 +1,46 @@
+"""Products are cut so that this machine's BLAS, whatever it does, adds up each column alike."""
+
+import numpy as np
+
+from engine.products import Matrix, Multiply, alike_within_margins, columns_alike
+
+MATRIX = np.random.default_rng(1).standard_normal((64, 65), np.float32)
+
+
+def uneven(outermost: int) -> Multiply:
+    """A product whose outermost columns, at either end, differ from the others by a rounding."""
+
+    def multiply(matrix: Matrix, columns: Matrix) -> Matrix:
+        product = matrix @ columns
+        ends = np.r_[:outermost, product.shape[1] - outermost : product.shape[1]]
+        product[:, ends] = np.nextafter(product[:, ends], np.float32(np.inf))
+        return product
+
+    return multiply
+
+
+def growing(matrix: Matrix, columns: Matrix) -> Matrix:
+    """A product whose columns depend on how many there are."""
+    return matrix @ columns + np.float32(columns.shape[1])
+
+
+def left_and_right(matrix: Matrix, columns: Matrix) -> Matrix:
+    """A product whose halves differ."""
+    product = matrix @ columns
+    product[:, : columns.shape[1] // 2] += 1
+    return product
+
+
+def test_margins_do_where_only_the_outermost_columns_differ() -> None:
+    assert alike_within_margins([MATRIX], uneven(8))
+    assert not alike_within_margins([MATRIX], uneven(9))
+
+
+def test_margins_do_not_where_the_number_of_columns_matters() -> None:
+    assert not alike_within_margins([MATRIX], growing)
+    assert columns_alike([MATRIX], growing) == 16
+
+
+def test_products_are_as_small_as_they_have_to_be() -> None:
+    assert columns_alike([MATRIX], uneven(4)) == 8
+    assert columns_alike([MATRIX], left_and_right) == 1
