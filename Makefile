@@ -35,7 +35,9 @@ lock: $(VENV)/.installed-dev  ## the versions that images are built with: those 
 
 system:  ## Debian packages that a bare machine lacks (run as root)
 	apt-get update -q
-	apt-get install -y -q python3 python3-venv make libportaudio2 chromium npm espeak-ng openssl curl
+	apt-get install -y -q python3 python3-venv make libportaudio2 chromium espeak-ng openssl curl
+	@# Node.js from elsewhere brings an npm, and refuses Debian's.
+	command -v npm >/dev/null || apt-get install -y -q npm
 	@# For the tests of deploy/, which start their own: `systemctl disable --now nginx prometheus` if yours listen on 80 and 9090.
 	apt-get install -y -q --no-install-recommends nginx prometheus
 
