@@ -47,7 +47,7 @@ def alike_within_margins(matrices: list[Matrix], multiply: Multiply = np.matmul)
         matrices: whose products are meant.
         multiply: what makes them.
     """
-    widths = (2 * _COLUMNS, 3 * _COLUMNS, MOST_COLUMNS)
+    widths = (2 * _COLUMNS, 3 * _COLUMNS, 5 * _COLUMNS, MOST_COLUMNS)
     return _alike(matrices, multiply, widths, MARGIN)
 
 

@@ -58,31 +58,29 @@ def free_port() -> int:
         return int(bound.getsockname()[1])
 
 
+def pytest_configure() -> None:
+    """A token for all clusters: Ray looks for it when it is imported, by whichever test, and then
+    never again."""
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The environment leads to it while it lives."""
-    access = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with (
-        a_cluster(tmp_path_factory.mktemp("ray") / "head.log", access) as cluster,
+        a_cluster(tmp_path_factory.mktemp("ray") / "head.log") as cluster,
         pytest.MonkeyPatch.context() as patch,
     ):
-        for name, value in access.items():
-            patch.setenv(name, value)
         patch.setenv("RAY_ADDRESS", f"127.0.0.1:{cluster.port}")
         yield cluster
 
 
 @contextmanager
-def a_cluster(log: Path, access: dict[str, str] | None = None) -> Iterator[Cluster]:
-    """With four CPUs, whatever the machine has.
-
-    Args:
-        access: environment variables with its token; none: the environment has them.
-    """
+def a_cluster(log: Path) -> Iterator[Cluster]:
+    """With four CPUs, whatever the machine has."""
     port, client_port = free_port(), free_port()
     # By default all other work on the machine, as that of other tests, goes before Ray's.
     ours = {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
-    environment = {**os.environ, **ours, **(access or {})}
     with log.open("wb") as file:
         head = subprocess.Popen(
             [
@@ -91,7 +89,7 @@ def a_cluster(log: Path, access: dict[str, str] | None = None) -> Iterator[Clust
                 "--include-dashboard=false", "--node-ip-address=127.0.0.1",
                 f"--object-store-memory={128 << 20}",
             ],
-            env=environment, cwd=ROOT, stdout=file, stderr=file, start_new_session=True,
+            env=os.environ | ours, cwd=ROOT, stdout=file, stderr=file, start_new_session=True,
         )  # fmt: skip
     cluster = Cluster(psutil.Process(head.pid), port, client_port)
     try:

@@ -72,11 +72,13 @@ export function adviseWarning({ code, message, from_ms: from = 0, to_ms: to = 0 
 /**
  * @param {Disconnected} disconnected
  * @param {Kind} kind
+ * @param {boolean} stopping whether only the rest is to be sent
  */
-export function adviseDisconnected({ attempt, retry_in_ms: retryInMs, error }, kind) {
+export function adviseDisconnected({ attempt, retry_in_ms: retryInMs, error }, kind, stopping) {
   const why = error?.code === "shutting_down" ? "The server is restarting" : "The connection was lost";
   const kept = kind === "file" ? "" : " What is said meanwhile is kept.";
-  return `${why}. Trying again${attempt > 1 ? ` ${when(retryInMs)}` : ""}.${kept}`;
+  const again = `${why}. Trying again${attempt > 1 ? ` ${when(retryInMs)}` : ""}`;
+  return stopping ? `${again}, to send the rest. Press again to end without it.` : `${again}.${kept}`;
 }
 
 /**

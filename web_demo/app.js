@@ -128,7 +128,7 @@ function listenToServer(mine) {
     disconnected: (disconnected) => {
       captions.interrupt();
       enter("reconnecting");
-      say(adviseDisconnected(disconnected, mine.kind), "warning");
+      say(adviseDisconnected(disconnected, mine.kind, session.state === "stopping"), "warning");
     },
     reconnected: () => {
       say("Connected again. Nothing was lost.");
