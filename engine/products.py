@@ -6,7 +6,7 @@ products have margins that count for nothing, and small ones always the same few
 machine's BLAS is seen to need it, all are small.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ _COLUMNS = 16
 MARGIN = 8
 """Columns at either end of a large product that count for nothing."""
 MOST_COLUMNS = 256
-"""Of a large product: what does not fit into the cache is slower."""
+"""Worked on together: what does not fit into the cache is slower."""
 
 
 def padded(frames: int) -> int:
@@ -28,7 +28,7 @@ def padded(frames: int) -> int:
 
 
 def columns_alike(matrices: list[Matrix], multiply: Multiply = np.matmul) -> int:
-    """Columns of a product that are all added up in the same order: `_COLUMNS`, or half of it…
+    """How many columns of a product are all added up alike: `_COLUMNS`, halved until they are.
 
     Args:
         matrices: whose products are meant.
@@ -47,13 +47,11 @@ def alike_within_margins(matrices: list[Matrix], multiply: Multiply = np.matmul)
         matrices: whose products are meant.
         multiply: what makes them.
     """
-    widths = (2 * _COLUMNS, 3 * _COLUMNS, 5 * _COLUMNS, MOST_COLUMNS)
+    widths = range(2 * _COLUMNS, MOST_COLUMNS + 1, _COLUMNS)
     return _alike(matrices, multiply, widths, MARGIN)
 
 
-def _alike(
-    matrices: list[Matrix], multiply: Multiply, widths: tuple[int, ...], margin: int
-) -> bool:
+def _alike(matrices: list[Matrix], multiply: Multiply, widths: Iterable[int], margin: int) -> bool:
     random = np.random.default_rng(0)
     for matrix in matrices:
         column = random.standard_normal((matrix.shape[1], 1), np.float32)
@@ -65,5 +63,5 @@ def _alike(
 
 
 def in_blocks(matrix: Matrix, columns: int) -> Matrix:
-    """Shape ``(…, rows, n)`` to ``(n / columns, …, rows, columns)``, of the same numbers."""
+    """Shape ``(…, rows, n)`` to ``(n / columns, …, rows, columns)``: a view, to be written to."""
     return np.moveaxis(matrix.reshape(*matrix.shape[:-1], -1, columns), -2, 0)

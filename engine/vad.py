@@ -3,13 +3,13 @@
 The package's own wrapper keeps the recurrent state inside the shared model; here state goes in and
 comes out, so streams share a batch. On onnxruntime, which convolves the four time steps of each
 stream alone, its network takes 57 to 93 µs of a core for a frame, whatever the batch; as a few
-matrix products over all frames of all streams 28 to 39 from 64 streams on, half of which an AVX2
-core needs to multiply, and a gateway with hundreds of sessions needs that. (With one stream it
-takes five times as much as onnxruntime, but nothing is scarce then. All in two runs of ``python -m
-tests.measure_vad``; on a faster machine 54, and an earlier form of ours 16 to 18.) To hear only
-every second frame amid sure speech was tried: a third fewer frames, and segments that end elsewhere
-or not at all, as the network's memory expects all of them. The weights are those of the package's
-ONNX file, and the tests hold the results against that file's own.
+matrix products over all frames of all streams it takes 28 to 39 from 64 streams on, about half of
+them for the products themselves, and a gateway with hundreds of sessions needs that. (With one
+stream it takes five times as much as onnxruntime, but nothing is scarce then. All in two runs of
+``python -m tests.measure_vad`` on an AVX2 core.) To hear only every second frame amid sure speech
+was tried: a third fewer frames, and segments that end elsewhere or not at all, as the network's
+memory expects all of them. The weights are those of the package's ONNX file, and the tests hold the
+results against that file's own.
 """
 
 import importlib.util
@@ -18,7 +18,6 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from engine.messages import S16, Pcm
 from engine.onnx_weights import read_weights
@@ -83,7 +82,6 @@ class VoiceDetector:
     """Speech probabilities for frames of many streams in one pass."""
 
     def __init__(self) -> None:
-        threadpool_limits(1, user_api="blas")  # more would spin for work on the model's cores
         self._network = VadNetwork(read_weights(model_file()))
 
     def listen(self, audio: list[Pcm], states: list[VadState]) -> list[list[float]]:
@@ -107,18 +105,17 @@ class VoiceDetector:
         turns = np.arange(first[-1] + counts[-1]) - np.repeat(first, counts)
         by_turn = np.argsort(turns, kind="stable")
         known = np.concatenate([states[i].numbers for i in order]).reshape(-1, _STATE)
-        heard = np.empty(len(turns), np.float32)
-        with np.errstate(over="ignore"):  # of exponentials, whose sigmoids are then 0
-            gates = self._network.gates(self._windows(frames, first, counts, by_turn, known))
-            heard[by_turn] = self._by_turn(gates, np.bincount(turns).tolist(), known)
-        said, starts = heard.tolist(), first.tolist()
+        gates = self._network.gates(self._windows(frames, first, counts, by_turn, known))
+        in_rows = np.empty(len(turns), np.float32)
+        in_rows[by_turn] = self._take_turns(gates, np.bincount(turns).tolist(), known)
+        all_of_them, starts = in_rows.tolist(), first.tolist()
         probabilities: list[list[float]] = [[]] * len(order)
         for row, i in enumerate(order):
             states[i].numbers[:] = known[row]
-            probabilities[i] = said[starts[row] : starts[row] + len(frames[row])]
+            probabilities[i] = all_of_them[starts[row] : starts[row] + len(frames[row])]
         return probabilities
 
-    def _by_turn(self, gates: Matrix, speaking: list[int], known: Matrix) -> Matrix:
+    def _take_turns(self, gates: Matrix, speaking: list[int], known: Matrix) -> Matrix:
         """Takes the recurrent cell of each stream through its frames.
 
         Args:
@@ -132,13 +129,13 @@ class VoiceDetector:
         cells = known[:, : 2 * WIDTH].T
         recurrent = np.zeros((2 * WIDTH, padded(speaking[0])), np.float32)
         recurrent[:, : speaking[0]] = cells
-        heard, at = [], 0
+        probabilities, at = [], 0
         for now, later in zip(speaking, [*speaking[1:], 0], strict=True):
-            heard.append(self._network.advance(gates[:, at : at + now], recurrent))
+            probabilities.append(self._network.advance(gates[:, at : at + now], recurrent))
             cells[:, later:now] = recurrent[:, later:now]
             recurrent = np.ascontiguousarray(recurrent[:, : padded(later)])
             at += now
-        return np.concatenate(heard)
+        return np.concatenate(probabilities)
 
     def _windows(
         self,

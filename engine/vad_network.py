@@ -8,6 +8,7 @@ from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from engine.products import (
     MARGIN,
@@ -63,13 +64,22 @@ class VadNetwork:
         self._onward = _for_sigmoids(weights[f"{rnn}.weight_hh"])
         bias = weights[f"{rnn}.bias_ih"] + weights[f"{rnn}.bias_hh"]
         self._gate_bias = _for_sigmoids(bias[:, None])
+        self._added = _room(4 * WIDTH)
         self._verdict = -weights["model.decoder.decoder.2.weight"][0]
         self._verdict_bias = -weights["model.decoder.decoder.2.bias"]
+        # More would spin for work on the model's cores, and treat other columns unlike each other.
+        threadpool_limits(1, user_api="blas")
         matrices = [*self._spectrum.matrices, self._inward, self._onward]
         for each in self._layers:
             matrices += each.matrices
+        matrices = list({each.shape: each for each in matrices}.values())  # others go the same way
         self._columns = columns_alike(matrices)
         self._margin = MARGIN if alike_within_margins(matrices) else 0
+
+    @property
+    def products(self) -> str:
+        """How this machine's BLAS lets it multiply."""
+        return "large" if self._margin else f"{self._columns} columns each"
 
     def windows(self, frames: int) -> tuple[Matrix, slice]:
         """Room for what the network sees of so many frames.
@@ -99,7 +109,7 @@ class VadNetwork:
             hidden = self._spectrum.of(part, columns)
             for layer in self._layers:
                 hidden = layer.of(hidden)
-            added = np.empty((4 * WIDTH, part.shape[1]), np.float32)
+            added = _of(self._added, 4 * WIDTH, part.shape[1])
             np.matmul(self._inward, hidden, out=in_blocks(added, columns))
             inner = added[:, margin : part.shape[1] - margin]
             np.add(inner, self._gate_bias, out=gates[:, at : at + most])
@@ -132,11 +142,11 @@ class VadNetwork:
         shown += shown
         shown -= 1
         np.multiply(show, shown, out=hidden)
-        heard = np.maximum(hidden, 0, out=shown)
-        heard *= self._verdict
-        said = heard.sum(axis=0)  # row by row, whatever the number of columns
-        said += self._verdict_bias
-        return _sigmoid_of_negated(said)[:n]
+        weighed = np.maximum(hidden, 0, out=shown)
+        weighed *= self._verdict
+        speech = weighed.sum(axis=0)  # row by row, whatever the number of columns
+        speech += self._verdict_bias
+        return _sigmoid_of_negated(speech)[:n]
 
 
 class _Spectrum:
@@ -216,6 +226,7 @@ class _Layer:
         weight: shape ``(out, in, 3)``; one step of padding at either end.
         bias: shape ``(out,)``.
         steps: of its input.
+        stride: in steps.
     """
 
     def __init__(self, weight: Matrix, bias: Matrix, steps: int, stride: int) -> None:
@@ -292,6 +303,7 @@ def _for_sigmoids(gates: Matrix) -> Matrix:
 
 def _sigmoid_of_negated(x: Matrix) -> Matrix:
     """In place; numpy's exp takes half as long as its tanh."""
-    np.exp(x, out=x)  # may overflow: the sigmoid is then 0
+    with np.errstate(over="ignore"):  # the sigmoid is then 0
+        np.exp(x, out=x)
     x += 1
     return np.divide(np.float32(1), x, out=x)

@@ -9,7 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import onnxruntime
 
+from engine.onnx_weights import read_weights
 from engine.vad import FRAME, VadState, VoiceDetector, model_file
+from engine.vad_network import VadNetwork
 
 BATCHES = (1, 4, 16, 64, 256)
 SECONDS = 1.0
@@ -33,6 +35,7 @@ def main() -> None:
         str(model_file()), options, providers=["CPUExecutionProvider"]
     )
     detector, random = VoiceDetector(), np.random.default_rng(0)
+    print(f"products: {VadNetwork(read_weights(model_file())).products}")
     print("streams   numpy µs/frame   onnxruntime µs/frame")
     for streams in BATCHES:
         frames = [random.normal(0, 0.1, FRAME).astype(np.float32) for _ in range(streams)]

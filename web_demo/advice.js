@@ -78,7 +78,7 @@ export function adviseDisconnected({ attempt, retry_in_ms: retryInMs, error }, k
   const why = error?.code === "shutting_down" ? "The server is restarting" : "The connection was lost";
   const kept = kind === "file" ? "" : " What is said meanwhile is kept.";
   const again = `${why}. Trying again${attempt > 1 ? ` ${when(retryInMs)}` : ""}`;
-  return stopping ? `${again}, to send the rest. Press again to end without it.` : `${again}.${kept}`;
+  return stopping ? `${again}, to send the rest. Press the button to end without it.` : `${again}.${kept}`;
 }
 
 /**

@@ -116,6 +116,29 @@ def test_16_bit_samples_are_heard_as_what_they_are_worth(
     assert first == second == third
 
 
+def test_many_streams_with_more_and_fewer_frames_of_either_kind(
+    detector: VoiceDetector, beckett: Audio
+) -> None:
+    kinds = (lambda pcm: pcm, lambda pcm: (pcm * 32_768).astype(np.int16))
+    streams: list[Pcm] = [
+        kinds[n % 2](beckett[n * 900 : n * 900 + (1 + n * 7 % 9) * FRAME - n * 5])
+        for n in range(60)
+    ]
+    states, others = [VadState() for _ in streams], [VadState() for _ in streams]
+
+    for _ in range(2):
+        together = detector.listen(streams, states)
+        alone = [
+            detector.listen([pcm], [state])[0] for pcm, state in zip(streams, others, strict=True)
+        ]
+
+        assert together == alone
+        assert all(
+            np.array_equal(state.numbers, other.numbers)
+            for state, other in zip(states, others, strict=True)
+        )
+
+
 @settings(max_examples=15)
 @given(data=st.data())
 def test_it_does_not_matter_how_many_frames_are_heard_at_once_nor_beside_whom(

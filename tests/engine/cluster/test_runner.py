@@ -22,7 +22,7 @@ from tests.ray_cluster import Cluster, free_port
 
 pytestmark = [
     pytest.mark.xdist_group("ray"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(240),
     pytest.mark.filterwarnings("ignore"),  # Ray's own
 ]
 
@@ -32,6 +32,8 @@ BUSY = "tests.engine.cluster.doubles:BusyModel"
 MORTAL = "tests.engine.cluster.doubles:MortalModel"
 LINGER_S = 5.0
 """Longer than a busy machine keeps a gateway from asking: a pool that nobody asks ends."""
+CLIENT_LINGER_S = 30.0
+"""The same through Ray's client: its server is another process, forked and warmed up first."""
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +48,8 @@ async def joined(
     model: str, least: int = 1, most: int | None = None, address: str = "ray"
 ) -> AsyncIterator[RayRunner]:
     """A runner with ``least`` copies that are ready; they end with it."""
-    runner = RayRunner(address, Plan(model, least=least, most=most or least, linger_s=LINGER_S))
+    linger_s = LINGER_S if address == "ray" else CLIENT_LINGER_S
+    runner = RayRunner(address, Plan(model, least=least, most=most or least, linger_s=linger_s))
     await runner.start()
     try:
         await until(lambda: runner.copies == least)

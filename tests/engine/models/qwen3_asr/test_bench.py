@@ -89,7 +89,7 @@ def test_a_staggered_batch_costs_what_its_segments_cost_alone(tmp_path: Path) ->
         for name in ("flops", "encoder_frames", "prefill_tokens", "decode_steps"):
             assert row[name] == pytest.approx(alone[mode][name])
         assert row["step_s_p95"] >= row["step_s_p50"] > 0
-        assert row["realtime"] is True
+        assert row["realtime"] is (row["step_s_p95"] < 2), "a chunk's seconds"
         assert row["choices_equal"] == 1
     steps = alone["d"]["decode_steps"]
     assert 2 * steps <= together["d"]["passes"] <= 3 * steps, "two steps, as long as their slowest"
