@@ -12,7 +12,7 @@ from tests.gateway.test_server import fails, gateway
 from tests.ray_cluster import Cluster, free_port
 from tests.speech import pcm16
 
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(300)]
 
 
 async def test_a_copy_that_dies_changes_no_word_at_any_gateway(
