@@ -34,10 +34,9 @@ def test_a_busy_process_is_seen_and_a_child_of_it_is_the_model() -> None:
     usage = mean_usage(sampler.samples, 0, time.monotonic())
 
     assert usage is not None
-    assert usage.model_cores == pytest.approx(
-        had, rel=0.5
-    )  # a busy machine gives in fits and starts
-    assert usage.gateway_cores < usage.model_cores
+    # Whatever a busy machine leaves it, which it does in fits and starts.
+    assert usage.model_cores == pytest.approx(had, rel=0.5)
+    assert usage.gateway_cores < 0.1
     assert usage.machine_cores <= (os.cpu_count() or 1) * 1.1
     assert usage.model_peak_mb > 1
 
