@@ -1,8 +1,10 @@
 """The only module that knows Ray: it makes actors of `ModelHost` and `Pool`, and finds them."""
 
+import asyncio
 import math
 import os
 import socket
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ if any(map(os.environ.get, _TOKENS)) or _TOKEN_FILE.exists():
 try:
     import ray
     from ray.exceptions import RayError, RayTaskError
+    from ray.util.client.common import ClientActorHandle
 except ImportError as error:
     raise ModelUnavailableError(
         "--engine ray needs the extra `cluster`: pip install 'scribewire[cluster]'"
@@ -35,6 +38,8 @@ CONNECT_TRIES = 5
 """To a cluster over Ray's client protocol."""
 CALLS_AT_ONCE = 10_000
 """Of an actor: they wait for a lane there, where they are merged."""
+
+_callers = ThreadPoolExecutor(4, thread_name_prefix="ray-client")
 
 
 class PoolActor(Pool):
@@ -96,6 +101,24 @@ def pool_of(plan: Plan) -> Any:
         "num_cpus": 0, "max_restarts": -1, "max_concurrency": CALLS_AT_ONCE,
     }  # fmt: skip
     return ray.remote(PoolActor).options(**options).remote(plan)
+
+
+async def call(actor: Any, method: str, *arguments: Any) -> Any:
+    """What an actor's method answers, or raises; see `is_loss`."""
+    if not isinstance(actor, ClientActorHandle):
+        return await getattr(actor, method).remote(*arguments)
+    loop = asyncio.get_running_loop()
+    answer = await loop.run_in_executor(_callers, _begin, actor, method, arguments)
+    return await asyncio.wrap_future(answer)
+
+
+def _begin(actor: Any, method: str, arguments: tuple[Any, ...]) -> "Future[Any]":
+    """Ray's client has whoever calls wait until the cluster has taken note of it, at an actor's
+    first call also until it has told its methods: for minutes, if the way there was just lost."""
+    called = getattr(actor, method).remote(*arguments)
+    called.binary()  # else whoever drops it waits
+    answer: Future[Any] = called.future()
+    return answer
 
 
 def is_loss(error: Exception) -> bool:

@@ -26,6 +26,8 @@ from engine.sent import Sent
 REFRESH_EVERY_S = 0.5
 FAILURES = 6
 """Of refreshing in a row, after which the cluster is joined anew."""
+SAID_WITHIN_S = 1.0
+"""What actors are told when this process ends."""
 TRIES = 3
 """A copy that dies takes its batch along to another; a batch that outlives none may be at fault."""
 
@@ -67,6 +69,7 @@ class RayRunner:
         self._places: dict[SegmentKey, Copy] = {}
         self._changed = asyncio.Event()
         self._refreshing: asyncio.Task[None] | None = None
+        self._saying: set[asyncio.Task[None]] = set()
         self.tell: Tell = nobody
         self.restarts = 0
         self.busy_s = 0.0
@@ -105,7 +108,7 @@ class RayRunner:
         for tries_left in reversed(range(FAILURES)):
             try:
                 self._pool = await asyncio.to_thread(ray_actors.pool_of, self._plan)
-                await self._pool.join.remote(self._plan)
+                await ray_actors.call(self._pool, "join", self._plan)
                 return
             except Exception as error:  # one that nobody had asked for may be just leaving
                 if not tries_left:
@@ -150,10 +153,10 @@ class RayRunner:
                     answer = await self._answer(copy, batch)
             except TimeoutError:
                 log.warning("step_too_slow", limit_s=self._step_within_s, steps=len(batch))
-                await self._lose(copy)
+                self._lose(copy)
                 raise StepFailedError("the model took too long") from None
             except CopyLostError:
-                await self._lose(copy)
+                self._lose(copy)
                 continue
             if "results" not in answer:
                 raise StepFailedError(answer.get("failed", "a copy has lost what it was sent"))
@@ -193,14 +196,14 @@ class RayRunner:
     async def _messages(
         self, copy: Copy, steps: bytes, audio: Pcm, telling: bool
     ) -> AsyncIterator[bytes]:
-        from engine.cluster.ray_actors import is_disconnection, is_loss
+        from engine.cluster.ray_actors import call, is_disconnection, is_loss
 
         try:
             if not telling:
-                yield await copy.actor.step.remote(steps, audio)
+                yield await call(copy.actor, "step", steps, audio)
                 return
-            call = copy.actor.step_telling.options(num_returns="streaming")
-            async for message in call.remote(steps, audio):
+            stream = copy.actor.step_telling.options(num_returns="streaming")
+            async for message in stream.remote(steps, audio):
                 yield await message
         except Exception as error:
             if is_disconnection(error):
@@ -235,11 +238,13 @@ class RayRunner:
 
     async def _refresh(self) -> str:
         """Brings the copies up to date; returns why there may be none."""
+        from engine.cluster.ray_actors import call
+
         for copy in self._copies.values():
             if copy.over:
-                copy.actor.forget.remote(copy.over)
-                copy.over = []
-        told = await asyncio.wait_for(self._pool.members.remote(), self._step_within_s)
+                over, copy.over = copy.over, []
+                self._say(copy.actor, "forget", over)
+        told = await asyncio.wait_for(call(self._pool, "members"), self._step_within_s)
         # A pool that was killed has yet to hear from copies that are well, and known here.
         now = {n: self._copies[n] for n in told["starting"] if n in self._copies}
         for number, actor, info, segments, draining in told["members"]:
@@ -258,14 +263,27 @@ class RayRunner:
 
     async def scale(self, copies: int | None) -> None:
         """See `engine.cluster.pool.Pool.scale`."""
-        await self._pool.scale.remote(copies)
+        from engine.cluster.ray_actors import call
 
-    async def _lose(self, copy: Copy) -> None:
+        await call(self._pool, "scale", copies)
+
+    def _lose(self, copy: Copy) -> None:
         if self._copies.pop(copy.number, None) is not None:
             log.warning("copy_lost", copy=copy.number, left=len(self._copies))
             self.restarts += 1
-            with contextlib.suppress(Exception):  # the way to the pool may be lost too
-                self._pool.lost.remote(copy.number)
+            self._say(self._pool, "lost", copy.number)
+
+    def _say(self, actor: Any, method: str, *arguments: Any) -> None:
+        """Tells an actor, and does not wait for it to hear."""
+        task = asyncio.create_task(self._call_unless_lost(actor, method, *arguments), name="say")
+        self._saying.add(task)
+        task.add_done_callback(self._saying.discard)
+
+    async def _call_unless_lost(self, actor: Any, method: str, *arguments: Any) -> None:
+        from engine.cluster.ray_actors import call
+
+        with contextlib.suppress(Exception):  # the actor or the way there may be lost
+            await asyncio.wait_for(call(actor, method, *arguments), self._step_within_s)
 
     async def close(self) -> None:
         """See `Runner`."""
@@ -275,8 +293,9 @@ class RayRunner:
             self._refreshing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._refreshing
-        with contextlib.suppress(Exception):  # the cluster may be gone
-            for copy in self._copies.values():
-                copy.actor.forget.remote([*copy.over, *copy.sent])
+        for copy in self._copies.values():
+            self._say(copy.actor, "forget", [*copy.over, *copy.sent])
         self._copies = {}
+        if self._saying:
+            await asyncio.wait(self._saying, timeout=SAID_WITHIN_S)
         await asyncio.to_thread(ray_actors.leave)

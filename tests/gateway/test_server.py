@@ -135,6 +135,10 @@ async def gateway(
         url = line.removeprefix(READY).strip().rstrip("/")
         assert url.startswith(f"{scheme}://")
         yield Gateway(process, log, Server("ws" + url.removeprefix("http"), Settings()))
+    except Exception as error:
+        said = await asyncio.to_thread(log.read_text)
+        error.add_note(f"the gateway's exit code: {process.returncode}; its log:\n{said}")
+        raise
     finally:
         if process.returncode is None:
             process.kill()

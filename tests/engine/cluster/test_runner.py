@@ -17,6 +17,7 @@ from engine.runner import ModelUnavailableError, StepFailedError
 from engine.segment import StreamOptions
 from engine.transcript import SegmentFailed
 from engine.worker import Worker
+from tests.chaos import chaos
 from tests.engine.test_worker import LoudnessDetector, Recorder, silence, speech
 from tests.ray_cluster import Cluster, free_port
 
@@ -223,6 +224,25 @@ async def test_through_rays_client(cluster: Cluster) -> None:
     async with joined(TELLING, address=f"ray://127.0.0.1:{cluster.client_port}") as runner:
         assert not runner.info.tells_progress
         assert [await words(runner, step("a", s)) for s in (1, 3, 2)] == [[1], [3], [2]]
+
+
+async def test_a_network_that_stalls_on_the_way_to_a_cluster_stops_nothing_else(
+    cluster: Cluster,
+) -> None:
+    """Ray's client itself waits for each call to be taken note of, in whoever makes it."""
+    async with (
+        chaos(f"ws://127.0.0.1:{cluster.client_port}") as network,
+        joined(STEADY, address=network.url.replace("ws", "ray")) as runner,
+    ):
+        network.stall()
+        stepping = asyncio.create_task(words(runner, step("a", 2)))
+        async with asyncio.timeout(10):
+            for _ in range(30):
+                await asyncio.sleep(0.02)
+        assert not stepping.done()
+
+        network.flow()
+        assert await stepping == [2]
 
 
 @pytest.mark.parametrize(
