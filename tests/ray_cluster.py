@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).parents[1]
-START_WITHIN_S = 60
+START_WITHIN_S = 120
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def a_cluster(log: Path) -> Iterator[Cluster]:
             [
                 Path(sys.prefix) / "bin" / "ray", "start", "--head", "--block", f"--port={port}",
                 f"--ray-client-server-port={client_port}", "--num-cpus=4",
-                "--include-dashboard=false", "--node-ip-address=127.0.0.1",
-                f"--object-store-memory={128 << 20}",
+                "--include-dashboard=false", "--include-log-monitor=false",
+                "--node-ip-address=127.0.0.1", f"--object-store-memory={128 << 20}",
             ],
             env=os.environ | ours, cwd=ROOT, stdout=file, stderr=file, start_new_session=True,
         )  # fmt: skip

@@ -7,7 +7,6 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from cloudcoil.models.keda.v1alpha1 import ScaledObject
 
 from tests.deploy.files import DEPLOY, settings_of
 from tests.deploy.programs import run
@@ -116,6 +115,9 @@ def test_a_pod_may_nothing_that_it_need_not(pod: Any, container: Any) -> None:
 
 def test_keda_scales_by_sessions_and_load(tmp_path: Path) -> None:
     """That KEDA's own types take it all says that no field of it is unknown or of a wrong type."""
+    # Not at the top: thousands of models, which every worker would build to collect the tests.
+    from cloudcoil.models.keda.v1alpha1 import ScaledObject
+
     scaler = built(tmp_path / "kubernetes", "keda")["ScaledObject", "gateway"]
     read = ScaledObject.model_validate(scaler)
     assert read.model_dump(by_alias=True, exclude_unset=True, mode="json") == scaler

@@ -88,7 +88,6 @@ class Pair:
             input_features_mask=sound["attention_mask"],
             max_new_tokens=self.new_tokens,
             do_sample=False,
-            use_cache=False,
             eos_token_id=sorted(self.ends) or None,
             pad_token_id=0,
         )[0, ids.shape[1] :].tolist()

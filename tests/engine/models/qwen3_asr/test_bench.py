@@ -123,6 +123,7 @@ def test_an_unknown_mode_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--modes" in capsys.readouterr().err
 
 
+@pytest.mark.timeout(180)  # torch and transformers anew, in a fresh environment compiled first
 def test_nothing_is_imported_that_a_bare_gpu_machine_lacks(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", BARE, str(tmp_path / "found.json")], check=True)
     assert json.loads((tmp_path / "found.json").read_text())["rows"]
