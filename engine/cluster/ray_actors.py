@@ -40,6 +40,7 @@ CALLS_AT_ONCE = 10_000
 """Of an actor: they wait for a lane there, where they are merged."""
 
 _callers = ThreadPoolExecutor(4, thread_name_prefix="ray-client")
+"""For Ray's client, which holds up whoever calls; see `call`."""
 
 
 class PoolActor(Pool):

@@ -211,7 +211,9 @@ async def test_events_that_nobody_reads_are_bounded_and_do_not_hold_up_the_close
                 await server.say("pong", id="x" * 1000, number=number)
 
     async with peer(script) as url, connect(url) as session:
-        await asyncio.sleep(0.5)
+        async with asyncio.timeout(20):
+            while not session._events.full():
+                await asyncio.sleep(0.05)
         assert session._events.qsize() == MAX_UNREAD_EVENTS
         started = time.monotonic()
         await session.close()
@@ -261,9 +263,9 @@ async def test_no_task_outlives_the_session() -> None:
         before = len(asyncio.all_tasks())
         async with connect(url):
             assert len(asyncio.all_tasks()) > before
-        await asyncio.sleep(0.05)
-
-        assert len(asyncio.all_tasks()) <= before
+        async with asyncio.timeout(20):
+            while len(asyncio.all_tasks()) > before:
+                await asyncio.sleep(0.05)
 
 
 async def test_the_last_words_of_a_server_that_stops_come_if_nobody_goes_on() -> None:
