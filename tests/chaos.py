@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -88,7 +88,7 @@ class Chaos:
     async def _pass_on(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: "_Link"
     ) -> None:
-        try:
+        with suppress(OSError):
             while data := await reader.read(READ_BYTES):
                 await self._flowing.wait()
                 if self.delay_s or self.jitter_s:
@@ -103,13 +103,13 @@ class Chaos:
                     await writer.drain()
                 if link.left == 0:
                     self._cut(link)
-            if link.deserted:
-                await link.over.wait()
-            writer.write_eof()
-        except OSError:  # whoever it came from, or went to, broke off
-            if link.deserted:
-                await link.over.wait()
-            link.abort()
+            if not link.deserted:
+                writer.write_eof()
+                return
+        # Whoever it came from, or went to, broke off.
+        if link.deserted:
+            await link.over.wait()
+        link.abort()
 
     def _cut(self, link: "_Link") -> None:
         self.cuts += not link.is_cut

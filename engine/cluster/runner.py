@@ -108,7 +108,7 @@ class RayRunner:
         for tries_left in reversed(range(FAILURES)):
             try:
                 self._pool = await asyncio.to_thread(ray_actors.pool_of, self._plan)
-                await ray_actors.call(self._pool, "join", self._plan)
+                await _ask(self._pool, "join", self._plan)
                 return
             except Exception as error:  # one that nobody had asked for may be just leaving
                 if not tries_left:
@@ -196,11 +196,11 @@ class RayRunner:
     async def _messages(
         self, copy: Copy, steps: bytes, audio: Pcm, telling: bool
     ) -> AsyncIterator[bytes]:
-        from engine.cluster.ray_actors import call, is_disconnection, is_loss
+        from engine.cluster.ray_actors import is_disconnection, is_loss
 
         try:
             if not telling:
-                yield await call(copy.actor, "step", steps, audio)
+                yield await _ask(copy.actor, "step", steps, audio)
                 return
             stream = copy.actor.step_telling.options(num_returns="streaming")
             async for message in stream.remote(steps, audio):
@@ -238,13 +238,11 @@ class RayRunner:
 
     async def _refresh(self) -> str:
         """Brings the copies up to date; returns why there may be none."""
-        from engine.cluster.ray_actors import call
-
         for copy in self._copies.values():
             if copy.over:
                 over, copy.over = copy.over, []
                 self._say(copy.actor, "forget", over)
-        told = await asyncio.wait_for(call(self._pool, "members"), self._step_within_s)
+        told = await asyncio.wait_for(_ask(self._pool, "members"), self._step_within_s)
         # A pool that was killed has yet to hear from copies that are well, and known here.
         now = {n: self._copies[n] for n in told["starting"] if n in self._copies}
         for number, actor, info, segments, draining in told["members"]:
@@ -263,9 +261,7 @@ class RayRunner:
 
     async def scale(self, copies: int | None) -> None:
         """See `engine.cluster.pool.Pool.scale`."""
-        from engine.cluster.ray_actors import call
-
-        await call(self._pool, "scale", copies)
+        await _ask(self._pool, "scale", copies)
 
     def _lose(self, copy: Copy) -> None:
         if self._copies.pop(copy.number, None) is not None:
@@ -280,10 +276,8 @@ class RayRunner:
         task.add_done_callback(self._saying.discard)
 
     async def _call_unless_lost(self, actor: Any, method: str, *arguments: Any) -> None:
-        from engine.cluster.ray_actors import call
-
         with contextlib.suppress(Exception):  # the actor or the way there may be lost
-            await asyncio.wait_for(call(actor, method, *arguments), self._step_within_s)
+            await asyncio.wait_for(_ask(actor, method, *arguments), self._step_within_s)
 
     async def close(self) -> None:
         """See `Runner`."""
@@ -299,3 +293,10 @@ class RayRunner:
         if self._saying:
             await asyncio.wait(self._saying, timeout=SAID_WITHIN_S)
         await asyncio.to_thread(ray_actors.leave)
+
+
+async def _ask(actor: Any, method: str, *arguments: Any) -> Any:
+    """See `engine.cluster.ray_actors.call`; Ray is imported only where there is a cluster."""
+    from engine.cluster.ray_actors import call
+
+    return await call(actor, method, *arguments)
