@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
@@ -23,6 +23,7 @@ from tests.engine.models.doubles import (
     SlowModel,
     TellingModel,
 )
+from tests.waiting import until
 
 
 class LoudnessDetector(VoiceDetector):
@@ -92,12 +93,6 @@ async def speak(session: SpeechSession, *audio: Audio) -> None:
         for at in range(0, len(each), 1600):
             session.push(each[at : at + 1600])
             await asyncio.sleep(0)
-
-
-async def until(condition: Callable[[], bool], within_s: float = 10) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_speech_becomes_finals_in_order_and_the_session_ends() -> None:

@@ -7,7 +7,8 @@ from itertools import pairwise
 from engine.segment import StreamOptions
 from engine.transcript import Final, Overloaded, Partial
 from tests.engine.models.doubles import INFO, HeldModel
-from tests.engine.test_worker import Recorder, running, silence, speech, until
+from tests.engine.test_worker import Recorder, running, silence, speech
+from tests.waiting import until
 
 BACKGROUND = StreamOptions(background=True)
 

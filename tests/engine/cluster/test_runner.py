@@ -3,8 +3,9 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from engine.runner import ModelUnavailableError, StepFailedError
 from engine.segment import StreamOptions
 from engine.transcript import SegmentFailed
 from engine.worker import Worker
+from tests import waiting
 from tests.chaos import chaos
 from tests.engine.test_worker import LoudnessDetector, Recorder, silence, speech
 from tests.ray_cluster import Cluster, free_port
@@ -35,6 +37,8 @@ LINGER_S = 5.0
 """Longer than a busy machine keeps a gateway from asking: a pool that nobody asks ends."""
 CLIENT_LINGER_S = 30.0
 """The same through Ray's client: its server is another process, forked and warmed up first."""
+
+until = partial(waiting.until, within_s=60)
 
 
 @pytest.fixture(autouse=True)
@@ -57,12 +61,6 @@ async def joined(
         yield runner
     finally:
         await runner.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.05)
 
 
 def step(session: str, seconds: float, segment: int = 1, *, progress: bool = False) -> Step:

@@ -1,5 +1,6 @@
 """CPU and memory of processes."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -9,17 +10,12 @@ import psutil
 import pytest
 
 from gateway.bench.usage import Sampler, Usage, mean_usage, wait_until_idle
+from tests.waiting import until
 
 
 def cpu_s(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
-
-
-def wait_for_a_sample(sampler: Sampler) -> None:
-    until = time.monotonic() + 20
-    while not sampler.samples and time.monotonic() < until:
-        time.sleep(0.1)
 
 
 def test_a_busy_process_is_seen_and_a_child_of_it_is_the_model() -> None:
@@ -47,26 +43,26 @@ def test_a_busy_process_is_seen_and_a_child_of_it_is_the_model() -> None:
     assert usage.model_peak_mb > 1
 
 
-def test_a_child_that_is_a_gateway_is_not_the_model() -> None:
+async def test_a_child_that_is_a_gateway_is_not_the_model() -> None:
     code = ("import subprocess, sys; c = subprocess.Popen([sys.executable, '-c', "
             "'print(flush=True); import sys; sys.stdin.read()', 'gateway.worker_process']); "
             "sys.stdin.read(); c.kill()")  # fmt: skip
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        with Sampler(process.pid) as sampler:
-            wait_for_a_sample(sampler)
-        process.communicate()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    await process.stdout.readline()
+    with Sampler(process.pid) as sampler:
+        await until(lambda: sampler.samples)
+    await process.communicate(b"")  # ends its input, which None does not in Python 3.11
 
     assert sampler.samples[-1].model_mb == 0
     assert sampler.samples[-1].gateway_mb > 5
 
 
-def test_a_server_elsewhere_costs_nothing_here() -> None:
+async def test_a_server_elsewhere_costs_nothing_here() -> None:
     with Sampler(None) as sampler:
-        wait_for_a_sample(sampler)
+        await until(lambda: sampler.samples)
 
     assert sampler.samples[0].gateway_mb == 0
 

@@ -13,6 +13,7 @@ from gateway.client import Event, Session, SessionError, connect
 from gateway.client.session import MAX_UNREAD_EVENTS
 from gateway.client.wire import Format
 from tests.gateway.client.peer import Peer, peer
+from tests.waiting import until
 
 
 async def said(session: Session) -> list[Event]:
@@ -211,9 +212,7 @@ async def test_events_that_nobody_reads_are_bounded_and_do_not_hold_up_the_close
                 await server.say("pong", id="x" * 1000, number=number)
 
     async with peer(script) as url, connect(url) as session:
-        async with asyncio.timeout(20):
-            while not session._events.full():
-                await asyncio.sleep(0.05)
+        await until(session._events.full)
         assert session._events.qsize() == MAX_UNREAD_EVENTS
         started = time.monotonic()
         await session.close()
@@ -263,9 +262,7 @@ async def test_no_task_outlives_the_session() -> None:
         before = len(asyncio.all_tasks())
         async with connect(url):
             assert len(asyncio.all_tasks()) > before
-        async with asyncio.timeout(20):
-            while len(asyncio.all_tasks()) > before:
-                await asyncio.sleep(0.05)
+        await until(lambda: len(asyncio.all_tasks()) <= before)
 
 
 async def test_the_last_words_of_a_server_that_stops_come_if_nobody_goes_on() -> None:

@@ -16,6 +16,7 @@ from tests.engine.models.doubles import HeldModel
 from tests.gateway.dialing import dial, hear
 from tests.media import recorded
 from tests.speech import speech
+from tests.waiting import until
 
 PATH = "/v1/audio/transcriptions"
 KEY, SPENT_KEY = new_key(), new_key()
@@ -267,12 +268,6 @@ class Request:
         async with asyncio.timeout(30):
             await self._task
         return "\n".join(self.lines)
-
-
-async def until(condition: Any, within_s: float = 10) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 class TestLeaving:

@@ -16,7 +16,8 @@ from gateway.http.upload import BLOCK, Upload
 from gateway.wire.messages import Done, Final, Partial
 from gateway.wire.openai_uploads import read_request
 from tests.engine.models.doubles import HeldModel, OneWordASecondModel, RaisingModel
-from tests.engine.test_worker import running, silence, speech, until
+from tests.engine.test_worker import running, silence, speech
+from tests.waiting import until
 
 PHRASE = [speech(3), silence(1)]
 
