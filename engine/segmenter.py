@@ -50,6 +50,8 @@ class Segmenter:
         self.events: list[SpeechStarted | SpeechEnded | UtteranceEnded] = []
         self.ended = False
         """A stop or drain was reached: nothing follows."""
+        self._broken_off = False
+        """A drain was reached where no segment was open."""
         self.segments = 0
         """How many were begun."""
         self.finalizes = 0
@@ -82,11 +84,16 @@ class Segmenter:
     def mark(self, reason: CloseReason, id: str | None) -> None:
         """Closes the open segment at the end of the audio received so far.
 
-        A stop or drain is the last: what is marked after it has no effect.
+        A stop or drain is the last: what is marked after it has no effect. A drain leaves a frame
+        that has only begun to whoever goes on.
         """
         if self.pcm.end < self.clock:
             self._rewind(self.pcm.end)
-        self._marks.append(Mark(self.pcm.end, reason, id))
+        at = self.pcm.end
+        if reason == "drain":
+            heard = self._marks[-1].at if self._marks else self.clock
+            at -= (at - heard) % FRAME
+        self._marks.append(Mark(at, reason, id))
 
     @property
     def waiting(self) -> bool:
@@ -104,8 +111,10 @@ class Segmenter:
             self.open, self.segments = None, self.segments - 1
 
     def checkpoint(self) -> Checkpoint | None:
-        """The state now; None: too much is pending."""
+        """The state now; None: too much is pending, or it is not for who goes on after a drain."""
         ear, segment = self._ear, self.open
+        if self._broken_off:
+            return None
         if segment is None:
             pending = ear.quiet_since < ear.clock or ear.clock < self._floor
         else:
@@ -266,6 +275,8 @@ class Segmenter:
         self._floor = max(self._floor, self.clock)
         self.finalizes += mark.reason == "finalize"
         self.ended = mark.reason in ("stop", "drain")
+        # That something was cut here, only the final of a cut segment tells the client.
+        self._broken_off = mark.reason == "drain" and segment is None
 
     def _silent(self) -> Segment:
         """What a `finalize` without speech closes: all since the last segment."""

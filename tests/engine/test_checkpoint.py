@@ -73,6 +73,41 @@ def test_from_each_checkpoint_the_finals_are_the_same(
         assert other.finals == whole.finals[checkpoint.closed :]
 
 
+def withheld(events: list[Event]) -> list[Event]:
+    """What is left for a client that waits for another server: without what a drain cut."""
+    cut = (i for i, event in enumerate(events) if isinstance(event, Final))
+    drained = (i for i in cut if events[i].reason == "drain")  # type: ignore[union-attr]
+    return events[: next(drained, None)]
+
+
+@settings(max_examples=100)
+@given(parts, options, sizes, st.integers(0, 320_000))
+def test_wherever_a_drain_comes_the_finals_are_the_same(
+    parts: list[str | int], options: StreamOptions, sizes: list[int], drained_at: int
+) -> None:
+    """The client withholds the final that the drain cut, and goes on elsewhere from before it."""
+    scene = Scene(*parts)
+    whole = run(Playback(scene, options), [], sizes)
+    first, size = Playback(scene, options), cycle(sizes)
+    until = min(drained_at, len(scene.audio))
+    while first.stream.received < until:
+        first.push(min(next(size), until - first.stream.received))
+    first.close("drain")
+    assert finished(first.events)
+
+    said = withheld(first.events)
+    confirmed = of(said, Confirmed)
+    checkpoint = Checkpoint(NOTHING_HEARD)
+    if confirmed:
+        assert isinstance(confirmed[-1], Confirmed)
+        checkpoint = confirmed[-1].checkpoint
+    second = run(elsewhere(whole, checkpoint, checkpoint.start), [], sizes)
+
+    last = len(of(said, Final))
+    again = [final for final in second.finals if final.segment > last]
+    assert of(said, Final) + again == whole.finals
+
+
 def resumed_walk(
     audio: Audio, options: StreamOptions, model: Moonshine, checkpoint: Checkpoint
 ) -> list[Event]:

@@ -1,5 +1,6 @@
 """A real Chromium on the page, and the accessibility checker."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -48,7 +49,7 @@ async def open_page() -> AsyncIterator[OpenPage]:
             Args:
                 speaks: what the microphone hears, once; a name of `tests.speech`.
                 flags: more of Chromium's flags.
-                forgive: complaints with this in them are expected.
+                forgive: complaints that this regular expression finds are expected.
                 context_options: of Playwright's ``new_context``.
             """
             browser = await launch(playwright, speech(speaks) if speaks else None, flags)
@@ -59,7 +60,7 @@ async def open_page() -> AsyncIterator[OpenPage]:
             page = await context.new_page()
 
             def complain(text: str) -> None:
-                if forgive is None or forgive not in text:
+                if forgive is None or not re.search(forgive, text):
                     complaints.append(text)
 
             page.on("pageerror", lambda error: complain(str(error)))

@@ -16,8 +16,11 @@ from tests.speech import speech
 
 pytestmark = pytest.mark.timeout(100)
 
-CUT = "net::ERR_"
-"""In what Chromium writes to the console about connections that fail."""
+CUT = "net::ERR_|426"
+"""In what Chromium writes to the console about connections that fail.
+
+426 is the answer to a page that asks why, when by then it would not be refused.
+"""
 
 
 async def uncut(server: Server, open_page: OpenPage, name: str) -> list[tuple[str, int, int]]:
@@ -152,7 +155,7 @@ async def test_a_server_that_is_not_there_is_told_at_once(
     server: Server, open_page: OpenPage
 ) -> None:
     async with CuttableProxy(port_of(server)) as proxy:
-        page = await open_page(proxy.http, forgive="ERR_")
+        page = await open_page(proxy.http, forgive=CUT)
         proxy.refusing = True
         proxy.cut()
         await drop(page, speech("clone-test.wav"))

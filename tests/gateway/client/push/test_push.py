@@ -10,7 +10,7 @@ from gateway.client.push.poster import AddressRefused
 from gateway.client.push.push import push
 from tests.conftest import Server
 from tests.gateway.client.push.caption_service import CUT, LATE, caption_service
-from tests.gateway.client.push.test_poster import QUICK
+from tests.gateway.client.push.test_poster import QUICK, STEADY
 from tests.page.browser import CuttableProxy
 from tests.page.speaking_rooms import speaking
 
@@ -66,7 +66,7 @@ async def test_it_ends_when_the_address_is_refused() -> None:
     async with caption_service(403) as service, speaking("hall") as speaker:
         to = CaptionAddress.parse(service.url, "youtube")
         url = f"ws://127.0.0.1:{speaker.port}"
-        pushing = asyncio.create_task(push(url, "hall", to, tell=told.append, patience=QUICK))
+        pushing = asyncio.create_task(push(url, "hall", to, tell=told.append, patience=STEADY))
         await started(told)
         speaker.final(" One.")
         with pytest.raises(AddressRefused):
