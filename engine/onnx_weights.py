@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-_GRAPH, _INITIALIZER = 7, 5  # of ModelProto, of GraphProto
-_DIMS, _DATA_TYPE, _NAME, _RAW_DATA = 1, 2, 8, 9  # of TensorProto
-_FLOAT = 1
+GRAPH, INITIALIZER = 7, 5  # of ModelProto, of GraphProto
+DIMS, DATA_TYPE, NAME, RAW_DATA = 1, 2, 8, 9  # of TensorProto
+FLOAT = 1
 
 
 def read_weights(file: Path) -> dict[str, NDArray[np.float32]]:
@@ -25,16 +25,16 @@ def read_weights(file: Path) -> dict[str, NDArray[np.float32]]:
     data = memoryview(file.read_bytes())
     weights = {}
     try:
-        for graph in _children(data, _GRAPH):
-            for tensor in _children(graph, _INITIALIZER):
+        for graph in _children(data, GRAPH):
+            for tensor in _children(graph, INITIALIZER):
                 fields = list(_fields(tensor))
-                single = {number: value for number, value in fields if number != _DIMS}
-                if single.get(_DATA_TYPE) == _FLOAT and _RAW_DATA in single:
-                    values = np.frombuffer(bytes(single[_RAW_DATA]), "<f4")
-                    shape = [size for number, value in fields if number == _DIMS
+                single = {number: value for number, value in fields if number != DIMS}
+                if single.get(DATA_TYPE) == FLOAT and RAW_DATA in single:
+                    values = np.frombuffer(bytes(single[RAW_DATA]), "<f4")
+                    shape = [size for number, value in fields if number == DIMS
                              for size in (_varints(value) if isinstance(value, memoryview)
                                           else [value])]  # fmt: skip
-                    weights[bytes(single[_NAME]).decode()] = values.reshape(shape)
+                    weights[bytes(single[NAME]).decode()] = values.reshape(shape)
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file} is no ONNX file that can be read: {error}") from error
     return weights

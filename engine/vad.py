@@ -1,15 +1,15 @@
-"""Batched voice activity detection: Silero VAD 6 in numpy, state per stream.
+"""Batched voice activity detection: Silero VAD 6, state per stream.
 
 The package's own wrapper keeps the recurrent state inside the shared model; here state goes in and
-comes out, so streams share a batch. On onnxruntime, which convolves the four time steps of each
-stream alone, its network takes 57 to 93 µs of a core for a frame, whatever the batch; as a few
-matrix products over all frames of all streams it takes 28 to 39 from 64 streams on, about half of
-them for the products themselves, and a gateway with hundreds of sessions needs that. (With one
-stream it takes five times as much as onnxruntime, but nothing is scarce then. All in two runs of
-``python -m tests.measure_vad`` on an AVX2 core.) To hear only every second frame amid sure speech
-was tried: a third fewer frames, and segments that end elsewhere or not at all, as the network's
-memory expects all of them. The weights are those of the package's ONNX file, and the tests hold the
-results against that file's own.
+comes out, so streams share a batch. The package's own graph takes 55 to 160 µs of a core for a
+frame, whatever the batch; the same network as products over all frames of all streams
+(`engine.vad_network`) takes 18 to 21 from 64 streams on, more than half of it multiplications near
+the processor's limit, and a gateway with hundreds of sessions needs that. (``python -m
+tests.measure_vad`` on an AVX2 core. The same products in numpy, which lays the weights out anew
+for each, took 24 to 27 beside it, and up to four times as much for few streams.) To hear only every
+second frame amid sure speech was tried: a third fewer frames, and segments that end elsewhere or
+not at all, as the network's memory expects all of them. The weights are those of the package's ONNX
+file, and the tests hold the results against that file's own.
 """
 
 import importlib.util
@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from engine.messages import S16, Pcm
 from engine.onnx_weights import read_weights
-from engine.products import Matrix, padded
-from engine.vad_network import CONTEXT, FRAME, MIRRORED, WIDTH, VadNetwork
+from engine.vad_network import CONTEXT, FRAME, MIRRORED, SAMPLES, WIDTH, Matrix, VadNetwork
 
 __all__ = ["FRAME", "VadState", "VoiceDetector", "model_file"]
 
@@ -126,14 +125,12 @@ class VoiceDetector:
         Returns:
             Probabilities of all frames, in the same order.
         """
-        cells = known[:, : 2 * WIDTH].T
-        recurrent = np.zeros((2 * WIDTH, padded(speaking[0])), np.float32)
-        recurrent[:, : speaking[0]] = cells
+        recurrent = np.ascontiguousarray(known[:, : 2 * WIDTH])
         probabilities, at = [], 0
         for now, later in zip(speaking, [*speaking[1:], 0], strict=True):
-            probabilities.append(self._network.advance(gates[:, at : at + now], recurrent))
-            cells[:, later:now] = recurrent[:, later:now]
-            recurrent = np.ascontiguousarray(recurrent[:, : padded(later)])
+            heard, recurrent = self._network.advance(gates[at : at + now], recurrent[:now])
+            probabilities.append(heard[:, 0])
+            known[later:now, : 2 * WIDTH] = recurrent[later:]
             at += now
         return np.concatenate(probabilities)
 
@@ -166,10 +163,10 @@ class VoiceDetector:
         known[:, -CONTEXT:] = ends[first + counts - 1]
 
         end = CONTEXT + FRAME
-        windows, mine = self._network.windows(len(heard))
-        windows[:CONTEXT, mine] = before[by_turn].T
-        np.multiply(heard[by_turn].T, unit, out=windows[CONTEXT:end, mine], dtype=np.float32)
-        windows[end:] = windows[end - 2 : end - 2 - MIRRORED : -1]
+        windows = np.empty((len(heard), SAMPLES), np.float32)
+        windows[:, :CONTEXT] = before[by_turn]
+        np.multiply(heard[by_turn], unit, out=windows[:, CONTEXT:end], dtype=np.float32)
+        windows[:, end:] = windows[:, end - 1 - MIRRORED : end - 1][:, ::-1]
         return windows
 
 

@@ -1,4 +1,4 @@
-"""What a frame costs the voice activity detector, beside the package's network on onnxruntime.
+"""What a frame costs the voice activity detector, beside the package's own graph.
 
 ``python -m tests.measure_vad``: one core each; both get the same batches in the same run.
 """
@@ -9,9 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import onnxruntime
 
-from engine.onnx_weights import read_weights
 from engine.vad import FRAME, VadState, VoiceDetector, model_file
-from engine.vad_network import VadNetwork
 
 BATCHES = (1, 4, 16, 64, 256)
 SECONDS = 1.0
@@ -31,12 +29,11 @@ def main() -> None:
     """Prints one line a batch size."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    network = onnxruntime.InferenceSession(
+    package = onnxruntime.InferenceSession(
         str(model_file()), options, providers=["CPUExecutionProvider"]
     )
     detector, random = VoiceDetector(), np.random.default_rng(0)
-    print(f"products: {VadNetwork(read_weights(model_file())).products}")
-    print("streams   numpy µs/frame   onnxruntime µs/frame")
+    print("streams   ours, µs/frame   the package's, µs/frame")
     for streams in BATCHES:
         frames = [random.normal(0, 0.1, FRAME).astype(np.float32) for _ in range(streams)]
         states = [VadState() for _ in frames]
@@ -46,8 +43,8 @@ def main() -> None:
             "sr": np.array(16_000),
         }
         ours = microseconds_a_frame(lambda f=frames, s=states: detector.listen(f, s), streams)
-        theirs = microseconds_a_frame(lambda f=feed: network.run(None, f), streams)
-        print(f"{streams:7d}   {ours:14.1f}   {theirs:20.1f}")
+        theirs = microseconds_a_frame(lambda f=feed: package.run(None, f), streams)
+        print(f"{streams:7d}   {ours:14.1f}   {theirs:22.1f}")
 
 
 if __name__ == "__main__":

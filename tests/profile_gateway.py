@@ -22,7 +22,7 @@ from gateway.bench.server import private_server
 RATE = 250
 SETTLE_S = 8
 PARTS = {
-    "voice activity detection": ("engine/vad", "engine/products.py"),
+    "voice activity detection": ("engine/vad",),
     "decoding and resampling": ("gateway/audio.py", "soxr"),
     "codec": ("gateway/wire/", "msgpack", "json/"),
     "model process' wire": ("engine/process_runner.py", "engine/messages.py"),
