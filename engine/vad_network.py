@@ -85,6 +85,7 @@ def _session(model: bytes) -> "InferenceSession":
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
     options.enable_mem_pattern = False  # one would be kept for each number of frames
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 

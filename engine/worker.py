@@ -24,7 +24,7 @@ LISTEN_EVERY_S = 0.02
 Audio that comes after a pause is heard at once."""
 FRAMES_A_PASS = 224
 """Frames that the detector hears before others have their turn: it holds the event loop for,
-some 30 µs each."""
+some 20 µs each."""
 PACE_EVERY_S = 0.25
 """How often the cadence is worked out, which looks at all sessions."""
 STRETCH_TO_SAY = 1.5

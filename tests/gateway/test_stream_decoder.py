@@ -1,6 +1,5 @@
 """Recordings that arrive in pieces: the same samples, as soon as may be, and never too many."""
 
-import asyncio
 import io
 import threading
 from collections.abc import AsyncIterator
@@ -17,6 +16,7 @@ from gateway.media import HEAD_BYTES, decode_media, demuxer
 from gateway.stream_decoder import PIECE, StreamDecoder
 from tests.media import recorded
 from tests.speech import speech
+from tests.waiting import until
 
 BECKETT = decode_file(speech("beckett.wav"))
 
@@ -84,9 +84,10 @@ async def test_what_a_few_bytes_hold_is_not_decoded_before_it_is_wanted() -> Non
         second = await anext(pieces)
         assert decoder._made.qsize() <= 1
         assert max(len(first), len(second)) <= PIECE + 5760
+        [thread] = containers() - before
         await pieces.aclose()
 
-    await _until_threads(before)
+    await until(lambda: not thread.is_alive())
 
 
 @pytest.mark.parametrize(
@@ -98,20 +99,14 @@ async def test_a_recording_that_is_left_leaves_no_thread(given: bytes) -> None:
     before = containers()
     async with decoding() as decoder:
         await feed(decoder, given)
-        assert containers() == before + 1
+        [thread] = containers() - before
 
-    await _until_threads(before)
-
-
-def containers() -> int:
-    """Threads of recordings; other tests' servers have some of their own, which come and go."""
-    return sum(thread.name == "container" for thread in threading.enumerate())
+    await until(lambda: not thread.is_alive())
 
 
-async def _until_threads(count: int) -> None:
-    async with asyncio.timeout(5):
-        while containers() > count:
-            await asyncio.sleep(0.01)
+def containers() -> set[threading.Thread]:
+    """Threads of recordings; those of other tests may end meanwhile."""
+    return {thread for thread in threading.enumerate() if thread.name == "container"}
 
 
 @pytest.mark.parametrize(
