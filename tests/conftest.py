@@ -25,6 +25,8 @@ LONGEST = ("tests/test_memory.py", "tests/page", "tests/test_soak.py", "tests/en
 """Begun first, so that nothing is left to wait for when all else is over."""
 
 settings.register_profile("tests", deadline=None, max_examples=50)  # timing belongs in benchmarks
+settings.register_profile("gate", settings.get_profile("tests"), derandomize=True)
+"""Tries the same examples in each run: what lands does not depend on luck."""
 settings.load_profile("tests")
 
 START_WITHIN_S = 120
