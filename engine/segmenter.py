@@ -84,8 +84,9 @@ class Segmenter:
     def mark(self, reason: CloseReason, id: str | None) -> None:
         """Closes the open segment at the end of the audio received so far.
 
-        A stop or drain is the last: what is marked after it has no effect. A drain leaves a frame
-        that has only begun to whoever goes on.
+        A stop or drain is the last: what is marked after it has no effect. A drain is decided by
+        whole frames of what came before it, as they will be where the stream goes on; the rest, and
+        what is appended behind it, only belongs to the segment that it cuts, if there is one.
         """
         if self.pcm.end < self.clock:
             self._rewind(self.pcm.end)
@@ -267,9 +268,13 @@ class Segmenter:
 
     def _reach(self, mark: Mark) -> None:
         segment = self.open
+        if mark.reason == "drain":
+            self._ear.clock = self.pcm.end
         self._rest()
         if segment is not None:
-            self._close(segment, segment.speculative_end or self.clock, mark.reason, mark.id)
+            longest = segment.start + self.options.max_segment
+            end = segment.speculative_end or min(self.clock, longest)
+            self._close(segment, end, mark.reason, mark.id)
         elif mark.reason == "finalize":
             self._close(self._silent(), self.clock, mark.reason, mark.id)
         self._floor = max(self._floor, self.clock)

@@ -2,8 +2,8 @@
 
 The package's own graph takes each stream's four time steps alone through convolutions that its
 runtime has no fast way for. Here everything is a matrix product over all frames: rows are frames,
-weights are laid out once, and onnxruntime adds up each row in the same order however many there
-are, so that results do not depend on the batch, to the last bit.
+weights are laid out once, and onnxruntime's kernels for x86 add up each row in the same order
+however many there are, so that results do not depend on the batch, to the last bit.
 """
 
 from typing import TYPE_CHECKING

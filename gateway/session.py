@@ -238,9 +238,13 @@ class Session:
         """Finalizes; the engine's last event becomes `Done`."""
         if self.ended_by is None:
             self.ended_by = reason
-            speech = self._engine()
-            speech.push(self._decoder.flush())
-            speech.close_segment(reason)
+            speech, held = self._engine(), self._decoder.flush()
+            if reason == "drain":  # where the session goes on, other samples come of what was held
+                speech.close_segment(reason)
+                speech.push(held)
+            else:
+                speech.push(held)
+                speech.close_segment(reason)
 
     @property
     def next_sample(self) -> int:

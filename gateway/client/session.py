@@ -233,12 +233,13 @@ class Session:
     async def _listen(self) -> SessionError | None:
         """Hears a connection to its end; what was wrong with it, if it was."""
         assert self._socket is not None
+        comes_back = self._regaining.within_s > 0
         try:
             while self._last.get("type") != "done":
                 event = self._codec.decode(await self._socket.recv())
-                if event["type"] == "done" and self._track.is_cut_short:
+                if comes_back and event["type"] == "done" and self._track.is_cut_short:
                     continue  # not the session's last word, only this server's: the close follows
-                if self._regaining.within_s > 0 and self._track.withholds(event):
+                if comes_back and self._track.withholds(event):
                     continue
                 await self._tell(event)
         except ConnectionClosed as closed:

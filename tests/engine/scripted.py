@@ -203,7 +203,9 @@ class Playback:
         step = self.stream.take(due)
         if due.kind is StepKind.PARTIAL:
             assert due.end == self.heard, "a step takes all that was heard (P6)"
-        assert np.array_equal(step.samples, self.scene.audio[due.segment.start : due.end])
+        start, heard = due.segment.start, min(due.end, self.heard)  # behind a drain all may come
+        assert len(step.samples) == due.end - start
+        assert np.array_equal(step.samples[: heard - start], self.scene.audio[start:heard])
         assert step.key == ("session", due.segment.index)
         assert step.final is (due.kind is not StepKind.PARTIAL)
         self.taken.append(Taken(due, step, self.heard))

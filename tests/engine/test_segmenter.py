@@ -188,6 +188,21 @@ def test_a_stop_in_silence_closes_nothing(reason: CloseReason) -> None:
     assert cutting.it.ended
 
 
+def test_a_drain_cuts_behind_all_that_was_received_and_decides_by_whole_frames() -> None:
+    scene = Scene("one two three", 400)
+    cutting = Cutting(scene).play(until_ms=700)
+    heard = cutting.it.clock
+    assert heard < cutting.it.pcm.end
+    cutting.it.mark("drain", None)
+    cutting.it.pcm.append(np.ones(1920, np.int16))
+
+    assert not len(cutting.it.frames())
+
+    [segment] = cutting.closed
+    assert (segment.reason, segment.end) == ("drain", ms_to_samples(700) + 1920)
+    assert not cutting.it.waiting
+
+
 def test_speech_that_goes_on_after_the_endpoint_was_switched_off_is_kept() -> None:
     scene = Scene("one two three", 400, "four five six", 100)
     cutting = Cutting(scene).play(until_ms=1300)  # in the pause, where the end was expected

@@ -23,14 +23,14 @@ def test_a_frame_adds_the_same_wherever_it_stands(network: VadNetwork, count: in
     random = np.random.default_rng(count)
     frame = random.standard_normal(640, np.float32)
     frames = random.standard_normal((count, 640), np.float32)
-    places = sorted({0, count // 2, min(239, count - 1), count - 1})
+    places = [place for place in (0, 5, 127, 128, 255, 256, count - 1) if place < count]
     frames[places] = frame
 
     together, [alone] = network.gates(frames), network.gates(frame[None])
 
     assert together.shape == (count, 512)
     assert all(np.array_equal(together[place], alone) for place in places)
-    assert count < 4 or not np.array_equal(together[1], alone)
+    assert count < 3 or not np.array_equal(together[1], alone)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 16, 17, 40, 75, 224])

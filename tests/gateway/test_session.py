@@ -202,15 +202,22 @@ class TestAudio:
 
 
 class TestTheEnd:
-    @pytest.mark.parametrize("reason", ["stop", "drain"])
-    def test_first_what_the_resampler_held_then_the_close(self, reason: Any) -> None:
+    def test_first_what_the_resampler_held_then_the_close(self) -> None:
         call = Call(sample_rate=48_000)
         call.says(frame(48_000))
-        call.session.end(reason)
+        call.session.end("stop")
 
         assert [name for name, *_ in call.speech.calls[:-1]] == ["push", "push"]
-        assert call.speech.calls[-1] == ("close", reason, None)
-        assert (call.speech.received, call.session.ended_by) == (16_000, reason)
+        assert call.speech.calls[-1] == ("close", "stop", None)
+        assert (call.speech.received, call.session.ended_by) == (16_000, "stop")
+
+    def test_a_drain_comes_before_what_the_resampler_held_which_goes_on_elsewhere(self) -> None:
+        call = Call(sample_rate=48_000)
+        call.says(frame(48_000))
+        call.session.end("drain")
+
+        assert [name for name, *_ in call.speech.calls] == ["push", "close", "push"]
+        assert (call.speech.received, call.session.ended_by) == (16_000, "drain")
 
     def test_stop_without_audio_still_ends_through_the_engine(self) -> None:
         call = Call()

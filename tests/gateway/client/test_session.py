@@ -294,3 +294,21 @@ async def test_the_last_words_of_a_server_that_stops_come_if_nobody_goes_on() ->
     assert connections > 1
     assert types(events) == ["error", "final", "final", "confirmed"]
     assert session.confirmed_samples == 1600
+
+
+async def test_without_coming_back_the_end_of_a_server_that_stops_is_the_sessions() -> None:
+    async def script(server: Peer) -> None:
+        await server.ready(resume="secret")
+        assert (await server.hear())["type"] == "audio"
+        await server.say("error", code="shutting_down", message="Restarting.", retryable=True)
+        await server.say("final", segment=1, text="half a seg", reason="drain")
+        await server.say("confirmed", samples=1536, finalizes=0, checkpoint="")
+        await server.done()
+        await server.socket.close(1012)
+
+    async with peer(script) as url, connect(url, reconnect_s=0) as session:
+        await session.send(bytes(3200))
+        async with asyncio.timeout(10):
+            events = [event async for event in session]
+
+    assert types(events) == ["error", "final", "confirmed", "done"]
