@@ -77,12 +77,24 @@ def test_only_samples_of_the_time_count() -> None:
     assert mean_usage(samples, 10, 11) is None
 
 
+BUSY = """
+import os
+first = os.getpid()
+for _ in range(2):
+    os.fork()
+parent = os.getppid()
+if os.getpid() == first:
+    print(flush=True)
+while os.getppid() == parent:
+    pass
+"""
+"""Four processes, so that on a busy machine, too, they get more than an idle one takes."""
+
+
 def test_it_is_waited_until_a_server_is_idle_or_the_time_is_out() -> None:
-    work = "print(flush=True)\nwhile True: pass"
-    with subprocess.Popen([sys.executable, "-c", work], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        # A busy machine may for once leave it less than an idle one takes.
         idle = [wait_until_idle([process.pid], within_s=1.1) for _ in range(5)]
         process.kill()
 
