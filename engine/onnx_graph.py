@@ -20,9 +20,13 @@ from engine.onnx_weights import (
     RAW_DATA,
 )
 
-_IR_VERSION, _OPSET = 8, 17
-_INT64 = 7
-_INT_ATTRIBUTE = 2
+_IR, _OPERATORS = 8, 17
+"""Versions of the format and of the operators."""
+_IR_VERSION, _OPSETS, _OPSET_VERSION = 1, 8, 2  # of ModelProto, of OperatorSetIdProto
+_NODE, _GRAPH_NAME, _INPUT, _OUTPUT = 1, 2, 11, 12  # of GraphProto
+_TAKES, _GIVES, _OPERATOR, _ATTRIBUTE = 1, 2, 4, 5  # of NodeProto
+_ATTRIBUTE_NAME, _INTEGER, _KIND, _OF_INTEGER = 1, 3, 20, 2  # of AttributeProto, and a kind
+_INT64 = 7  # of a tensor's data types
 
 
 class Graph:
@@ -67,24 +71,23 @@ class Graph:
             inputs: names, and how many columns each has; all float32, with any number of rows.
             outputs: likewise.
         """
-        graph = [_bytes(1, node) for node in self._nodes]
-        graph.append(_bytes(2, b"graph"))
+        graph = [_bytes(_NODE, node) for node in self._nodes]
+        graph.append(_bytes(_GRAPH_NAME, b"graph"))
         graph += [_bytes(INITIALIZER, each) for each in self._constants]
-        graph += [_bytes(11, _table(name, columns)) for name, columns in inputs.items()]
-        graph += [_bytes(12, _table(name, columns)) for name, columns in outputs.items()]
-        return (
-            _number(1, _IR_VERSION) + _bytes(8, _number(2, _OPSET)) + _bytes(GRAPH, b"".join(graph))
-        )
+        graph += [_bytes(_INPUT, _table(name, columns)) for name, columns in inputs.items()]
+        graph += [_bytes(_OUTPUT, _table(name, columns)) for name, columns in outputs.items()]
+        versions = _number(_IR_VERSION, _IR) + _bytes(_OPSETS, _number(_OPSET_VERSION, _OPERATORS))
+        return versions + _bytes(GRAPH, b"".join(graph))
 
     def _add(
         self, operator: str, inputs: tuple[str, ...], outputs: list[str], attributes: dict[str, int]
     ) -> list[str]:
-        node = [_bytes(1, name.encode()) for name in inputs]
-        node += [_bytes(2, name.encode()) for name in outputs]
-        node.append(_bytes(4, operator.encode()))
+        node = [_bytes(_TAKES, name.encode()) for name in inputs]
+        node += [_bytes(_GIVES, name.encode()) for name in outputs]
+        node.append(_bytes(_OPERATOR, operator.encode()))
         for name, value in attributes.items():
-            attribute = _bytes(1, name.encode()) + _number(3, value) + _number(20, _INT_ATTRIBUTE)
-            node.append(_bytes(5, attribute))
+            number = _number(_INTEGER, value) + _number(_KIND, _OF_INTEGER)
+            node.append(_bytes(_ATTRIBUTE, _bytes(_ATTRIBUTE_NAME, name.encode()) + number))
         self._nodes.append(b"".join(node))
         return outputs
 
@@ -94,7 +97,8 @@ class Graph:
 
 
 def _table(name: str, columns: int) -> bytes:
-    """A ValueInfoProto: float32, shape ``(rows, columns)``."""
+    """A ValueInfoProto (name 1, type 2): a tensor (1) of a type (1) and shape (2), each of whose
+    dimensions (1) has a value (1) or a name (2); float32, shape ``(rows, columns)``."""
     shape = _bytes(1, _bytes(2, b"rows")) + _bytes(1, _number(1, columns))
     return _bytes(1, name.encode()) + _bytes(2, _bytes(1, _number(1, FLOAT) + _bytes(2, shape)))
 

@@ -233,14 +233,14 @@ class Session:
     async def _listen(self) -> SessionError | None:
         """Hears a connection to its end; what was wrong with it, if it was."""
         assert self._socket is not None
-        comes_back = self._regaining.within_s > 0
         try:
             while self._last.get("type") != "done":
                 event = self._codec.decode(await self._socket.recv())
-                if comes_back and event["type"] == "done" and self._track.is_cut_short:
-                    continue  # not the session's last word, only this server's: the close follows
-                if comes_back and self._track.withholds(event):
-                    continue
+                if self._comes_back:
+                    if event["type"] == "done" and self._track.is_cut_short:
+                        continue  # not the session's last word, only this server's
+                    if self._track.withholds(event):
+                        continue
                 await self._tell(event)
         except ConnectionClosed as closed:
             return self._judged(closed)
@@ -280,7 +280,12 @@ class Session:
 
     def _may_return(self, failure: SessionError | None) -> bool:
         hopeful = failure is not None and failure.retryable and not self._closing
-        return hopeful and self._track.resumable and self._regaining.within_s > 0
+        return hopeful and self._comes_back
+
+    @property
+    def _comes_back(self) -> bool:
+        """Whether a connection that is lost is opened again."""
+        return self._track.resumable and self._regaining.within_s > 0
 
     async def _regain(self, failure: SessionError) -> SessionError | None:
         """Opens the session again; why that cannot be, if it cannot."""

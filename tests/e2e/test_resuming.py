@@ -147,7 +147,6 @@ class TestTheConnectionIsLost:
         """A dead connection that nobody ended: two sockets for one session, the newer wins."""
         audio = SPEECH[: 2 * RATE * 6]
         clean = await transcript(server.ws, audio)
-        replaced = server.metric("scribewire_client_errors_total", code="replaced")
         async with chaos(server.ws) as network, connect(network.url) as session:
             speaking = asyncio.create_task(speak(session, audio, pause_s=0.01))
             await asyncio.sleep(0.2)
@@ -156,8 +155,7 @@ class TestTheConnectionIsLost:
             await speaking
 
         assert finals(events) == finals(clean)
-        # On a busy machine a new one may stand still for long enough to be given up as well.
-        assert server.metric("scribewire_client_errors_total", code="replaced") > replaced
+        assert server.metric("scribewire_client_errors_total", code="replaced") == 1
 
 
 class TestTheSessionIsLost:

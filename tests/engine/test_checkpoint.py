@@ -2,6 +2,7 @@
 
 import math
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import cycle
 
@@ -29,14 +30,19 @@ NOTHING_HEARD = VadState().tobytes()
 
 def run(play: Playback, seconds: list[int], sizes: list[int]) -> Playback:
     """The rest of the scene, finalized at ``seconds``, in pieces of ``sizes``."""
-    scene, size = play.scene, cycle(sizes)
+    scene, pieces = play.scene, cycle(sizes)
     for until in [*(second * S for second in seconds), len(scene.audio)]:
-        while play.stream.received < min(until, len(scene.audio)):
-            play.push(min(next(size), until - play.stream.received, len(scene.audio)))
+        push(play, min(until, len(scene.audio)), pieces)
         if until < len(scene.audio):
             play.close("finalize", f"at {until}")
     play.stop()
     return play
+
+
+def push(play: Playback, until: int, sizes: Iterator[int]) -> None:
+    """The scene up to a sample, in pieces of ``sizes``."""
+    while play.stream.received < until:
+        play.push(min(next(sizes), until - play.stream.received))
 
 
 def of(events: list[Event], kind: type) -> list[Event]:
@@ -75,9 +81,8 @@ def test_from_each_checkpoint_the_finals_are_the_same(
 
 def withheld(events: list[Event]) -> list[Event]:
     """What is left for a client that waits for another server: without what a drain cut."""
-    cut = (i for i, event in enumerate(events) if isinstance(event, Final))
-    drained = (i for i in cut if events[i].reason == "drain")  # type: ignore[union-attr]
-    return events[: next(drained, None)]
+    cut = (i for i, each in enumerate(events) if isinstance(each, Final) and each.reason == "drain")
+    return events[: next(cut, None)]
 
 
 @settings(max_examples=100)
@@ -91,10 +96,8 @@ def test_wherever_a_drain_comes_the_finals_are_the_same(
     """
     scene = Scene(*parts)
     whole = run(Playback(scene, options), [], sizes)
-    first, size = Playback(scene, options), cycle(sizes)
-    until = min(drained_at, len(scene.audio))
-    while first.stream.received < until:
-        first.push(min(next(size), until - first.stream.received))
+    first, until = Playback(scene, options), min(drained_at, len(scene.audio))
+    push(first, until, cycle(sizes))
     first.stream.mark("drain")
     first.stream.push(np.ones(held, np.float32))
     first.listen()

@@ -265,6 +265,18 @@ async def test_no_task_outlives_the_session() -> None:
         await until(lambda: len(asyncio.all_tasks()) <= before)
 
 
+async def stop_amid_speech(server: Peer, confirmed: int) -> None:
+    """A server that stops cuts the second segment."""
+    await server.ready(resume="secret")
+    assert (await server.hear())["type"] == "audio"
+    await server.say("error", code="shutting_down", message="Restarting.", retryable=True)
+    await server.final(1, "a whole segment")
+    await server.say("final", segment=2, text="half a seg", reason="drain")
+    await server.say("confirmed", samples=confirmed, finalizes=0, checkpoint="")
+    await server.done()
+    await server.socket.close(1012)
+
+
 async def test_the_last_words_of_a_server_that_stops_come_if_nobody_goes_on() -> None:
     """They are withheld while another server may say the whole segment; see `Track.withholds`."""
     connections = 0
@@ -275,14 +287,7 @@ async def test_the_last_words_of_a_server_that_stops_come_if_nobody_goes_on() ->
         if connections > 1:
             server.vanish()
             return
-        await server.ready(resume="secret")
-        assert (await server.hear())["type"] == "audio"
-        await server.say("error", code="shutting_down", message="Restarting.", retryable=True)
-        await server.final(1, "a whole segment")
-        await server.say("final", segment=2, text="half a seg", reason="drain")
-        await server.say("confirmed", samples=1600, finalizes=0, checkpoint="")
-        await server.done()
-        await server.socket.close(1012)
+        await stop_amid_speech(server, confirmed=1600)
 
     async with peer(script) as url, connect(url, reconnect_s=0.3) as session:
         await session.send(bytes(3200))
@@ -298,17 +303,11 @@ async def test_the_last_words_of_a_server_that_stops_come_if_nobody_goes_on() ->
 
 async def test_without_coming_back_the_end_of_a_server_that_stops_is_the_sessions() -> None:
     async def script(server: Peer) -> None:
-        await server.ready(resume="secret")
-        assert (await server.hear())["type"] == "audio"
-        await server.say("error", code="shutting_down", message="Restarting.", retryable=True)
-        await server.say("final", segment=1, text="half a seg", reason="drain")
-        await server.say("confirmed", samples=1536, finalizes=0, checkpoint="")
-        await server.done()
-        await server.socket.close(1012)
+        await stop_amid_speech(server, confirmed=1536)
 
     async with peer(script) as url, connect(url, reconnect_s=0) as session:
         await session.send(bytes(3200))
         async with asyncio.timeout(10):
             events = [event async for event in session]
 
-    assert types(events) == ["error", "final", "confirmed", "done"]
+    assert types(events) == ["error", "final", "final", "confirmed", "done"]
