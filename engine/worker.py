@@ -10,13 +10,22 @@ import structlog
 
 from engine.batching import Batch, Batching
 from engine.checkpoint import Checkpoint
-from engine.messages import ModelInfo, Pcm, Progress, SegmentKey, StepResult, samples_to_ms
+from engine.messages import (
+    SAMPLE_RATE,
+    ModelInfo,
+    Pcm,
+    Progress,
+    SegmentKey,
+    StepResult,
+    samples_to_ms,
+)
 from engine.pacing import Pacing
 from engine.runner import Runner, StepFailedError
 from engine.segment import Due, StepKind, StreamOptions
 from engine.speech_session import Isolated, Listener, SpeechSession
 from engine.stream import Stream
 from engine.transcript import Event, Final, Finished, Overloaded
+from engine.unheard import Unheard
 from engine.vad import FRAME, VoiceDetector
 
 LISTEN_EVERY_S = 0.02
@@ -27,6 +36,9 @@ FRAMES_A_PASS = 224
 some 20 µs each."""
 PACE_EVERY_S = 0.25
 """How often the cadence is worked out, which looks at all sessions."""
+CADENCE_A_WAIT = 8
+"""Seconds between two partial steps of a segment, at least, for each second that audio waits to be
+heard: a process that is full puts off what can wait."""
 STRETCH_TO_SAY = 1.5
 """A cadence this many times longer than wanted, or than last said, is worth a warning."""
 
@@ -68,8 +80,7 @@ class Worker:
         self._sessions: dict[str, SpeechSession] = {}
         self._pacing = Pacing()
         self._audio, self._work = asyncio.Event(), asyncio.Event()
-        self._unheard: dict[SpeechSession, float] = {}
-        """Sessions with audio or marks that were not heard, and since when, oldest first."""
+        self._unheard = Unheard()
         self._batching = Batching(runner)
         self._cadence = 0
         self._busy_s = 0.0
@@ -142,9 +153,9 @@ class Worker:
 
     @property
     def unheard_s(self) -> float:
-        """For how long audio has been waiting to be heard: with more sessions than this process can
-        listen to it waits ever longer, and cadence and queue do not tell."""
-        return time.monotonic() - next(iter(self._unheard.values())) if self._unheard else 0.0
+        """For how long audio has been waiting to be heard: where it is the process that is full and
+        not the model, the queue of steps does not tell."""
+        return self._unheard.waited_s
 
     @property
     def queue_depth(self) -> int:
@@ -173,8 +184,7 @@ class Worker:
 
     def audio_arrived(self, session: SpeechSession) -> None:
         """There is something to hear."""
-        if session not in self._unheard:
-            self._unheard[session] = time.monotonic()
+        self._unheard.arrived(session)
         self._audio.set()
 
     def said(self, session: SpeechSession, events: Sequence[Event]) -> None:
@@ -189,7 +199,7 @@ class Worker:
         """Drops a session; a step in flight comes to nothing."""
         session.over = True
         session.stream.release()
-        self._unheard.pop(session, None)
+        self._unheard.leave(session)
         if self._sessions.pop(session.stream.id, None) is not None:
             self._batching.leave(session)
             for segment in session.stream.unfinished:
@@ -214,41 +224,38 @@ class Worker:
             self._audio.clear()
             await self._audio.wait()
 
-    def _next_frames(self) -> list[tuple[SpeechSession, Pcm]]:
-        """Of the sessions that wait longest; marks that were reached take effect."""
+    def _next_frames(self) -> list[tuple[SpeechSession, float, Pcm]]:
+        """Of the sessions whose turn it is, and since when they wait; marks reached take effect."""
         heard, room = [], FRAMES_A_PASS * FRAME
         while self._unheard and room > 0:
-            session = next(iter(self._unheard))
-            del self._unheard[session]
+            session, since = self._unheard.next()
             self._batching.stir(session)
             with Isolated(session):  # a mark may be reached, and much said
                 frames = session.stream.frames()
                 if len(frames):
-                    heard.append((session, frames))
+                    heard.append((session, since, frames))
                     room -= len(frames)
         return heard
 
-    def _hear(self, heard: list[tuple[SpeechSession, Pcm]]) -> None:
+    def _hear(self, heard: list[tuple[SpeechSession, float, Pcm]]) -> None:
         # Not in a thread of its own: the two would take turns at the interpreter's lock, dozens of
         # times in a pass; with 500 sessions that took 0.2 of a core, and made all wait for both.
         verdicts = self._detector.listen(
-            [pcm for _, pcm in heard], [session.stream.vad for session, _ in heard]
+            [pcm for _, _, pcm in heard], [session.stream.vad for session, _, _ in heard]
         )
-        for (session, pcm), probabilities in zip(heard, verdicts, strict=True):
+        for (session, since, pcm), probabilities in zip(heard, verdicts, strict=True):
             waiting = False
             with Isolated(session):
                 waiting = session.stream.hear(probabilities, len(pcm))
             if waiting and not session.over:
-                self._unheard[session] = time.monotonic()
+                self._unheard.heard_part(session, since, len(pcm))
 
     def _pace(self) -> None:
-        self._cadence = self._affordable(
-            sum(
-                session.stream.speaking
-                for session in self._sessions.values()
-                if not session.background
-            )
+        active = sum(
+            session.stream.speaking for session in self._sessions.values() if not session.background
         )
+        bearable = round(CADENCE_A_WAIT * self.unheard_s * SAMPLE_RATE)
+        self._cadence = max(self._affordable(active), bearable)
         self._say_cadence(self._cadence)
 
     def _affordable(self, active: int) -> int:

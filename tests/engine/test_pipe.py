@@ -2,10 +2,14 @@
 
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from engine.pipe import Pipe
+from engine.pipe import WRITE_BEHIND_BYTES, Pipe
+
+MOST = int(Path("/proc/sys/net/core/wmem_max").read_text())
+"""Bytes that Linux lets a socket hold for its reader."""
 
 
 @pytest.fixture
@@ -36,3 +40,15 @@ async def test_who_sends_too_much_counts_as_gone(ends: tuple[Pipe, Pipe]) -> Non
     here.send({"text": "x" * 100})
     with pytest.raises(OSError, match="bytes"):
         await there.receive()
+
+
+async def test_a_batch_is_given_to_the_kernel_in_one_piece() -> None:
+    """As far as the kernel lets it: what is left waits for the event loop."""
+    ours, theirs = socket.socketpair()
+    pipe = await Pipe.over(ours)
+    room = ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    assert room == 2 * min(MOST, WRITE_BEHIND_BYTES), "Linux doubles it, for its own needs"
+
+    pipe.close()
+    theirs.close()
+    await pipe.wait_closed()

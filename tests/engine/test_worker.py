@@ -8,13 +8,20 @@ from itertools import pairwise
 
 import numpy as np
 
-from engine.messages import Audio, Pcm, as_audio
+from engine.messages import SAMPLE_RATE, Audio, Pcm, as_audio
 from engine.runner import ThreadRunner
 from engine.segment import StreamOptions
 from engine.speech_session import SpeechSession
 from engine.transcript import Event, Final, Finished, Overloaded, Partial, SegmentFailed
 from engine.vad import FRAME, VadState, VoiceDetector
-from engine.worker import FRAMES_A_PASS, BatchReport, Observers, Worker
+from engine.worker import (
+    CADENCE_A_WAIT,
+    FRAMES_A_PASS,
+    PACE_EVERY_S,
+    BatchReport,
+    Observers,
+    Worker,
+)
 from tests.engine.models.doubles import (
     HeldModel,
     LanesModel,
@@ -158,6 +165,22 @@ async def test_it_is_known_for_how_long_audio_waits_to_be_heard() -> None:
             waited = max(waited, worker.unheard_s)
             await asyncio.sleep(0.005)
         assert waited > 3 * 0.02, "a pass takes a part of them"
+    finally:
+        await worker.close()
+
+
+async def test_while_audio_waits_to_be_heard_partials_come_less_often() -> None:
+    worker = Worker(ThreadRunner(OneWordASecondModel()), LaboriousDetector())
+    await worker.start()
+    try:
+        for i in range(600):
+            worker.open(f"s{i}", StreamOptions(), Recorder()).push(silence(0.3))
+        bearable = CADENCE_A_WAIT * SAMPLE_RATE * PACE_EVERY_S  # when it looks a second time
+        await until(lambda: worker.cadence_in_force >= bearable)
+
+        await until(lambda: not worker.unheard_s)
+        last = worker.open("last", StreamOptions(), Recorder())
+        await until(lambda: last.push(silence(0.1)) and not worker.cadence_in_force)
     finally:
         await worker.close()
 

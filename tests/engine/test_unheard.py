@@ -1,0 +1,83 @@
+"""For how long audio has been waiting to be heard, by a clock that the test moves."""
+
+import pytest
+
+from engine.messages import SAMPLE_RATE, ModelInfo
+from engine.segment import StreamOptions
+from engine.speech_session import SpeechSession
+from engine.stream import Stream
+from engine.unheard import Unheard
+from tests.engine.scripted import INFO
+
+
+class Clock:
+    """Stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.s = 100.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+def session(name: str, model: ModelInfo = INFO) -> SpeechSession:
+    return SpeechSession(Stream(name, StreamOptions(), model), None, None)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def unheard(clock: Clock) -> Unheard:
+    return Unheard(clock)
+
+
+def test_who_has_waited_longest_is_next(unheard: Unheard, clock: Clock) -> None:
+    first, second = session("first"), session("second")
+    unheard.arrived(first)
+    clock.s += 1
+    unheard.arrived(second)
+    unheard.arrived(first)  # more of it
+
+    assert [unheard.next(), unheard.next()] == [(first, 100.0), (second, 101.0)]
+    assert not unheard
+
+
+def test_where_nothing_waits_there_is_no_wait(unheard: Unheard, clock: Clock) -> None:
+    clock.s += 5
+    assert unheard.waited_s == 0
+
+    gone = session("gone")
+    unheard.arrived(gone)
+    clock.s += 5
+    assert unheard.waited_s == 5
+
+    unheard.leave(gone)
+    assert unheard.waited_s == 0
+
+
+def test_who_is_heard_more_slowly_than_it_speaks_waits_ever_longer(
+    unheard: Unheard, clock: Clock
+) -> None:
+    unheard.arrived(session("speaks on and on"))
+    waited = []
+    for _ in range(4):
+        clock.s += 0.4
+        waited.append(unheard.waited_s)
+        of, since = unheard.next()
+        unheard.heard_part(of, since, SAMPLE_RATE // 4)
+
+    assert waited == pytest.approx([0.4, 0.55, 0.7, 0.85])
+
+
+def test_who_sends_faster_than_real_time_does_not_seem_to_wait(
+    unheard: Unheard, clock: Clock
+) -> None:
+    unheard.arrived(session("a recording"))
+    for _ in range(4):
+        clock.s += 0.01
+        of, since = unheard.next()
+        unheard.heard_part(of, since, SAMPLE_RATE // 4)
+        assert unheard.waited_s == 0
