@@ -2,11 +2,36 @@
 
 import re
 
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
+from gateway.client import connect
 from tests.conftest import Server
 from tests.page.browser import finals, start, stop, words
 from tests.page.conftest import OpenPage
+
+SECOND = 32_000
+"""Bytes of pcm_s16le at 16 kHz."""
+
+
+def keep_sent(page: Page) -> list[bytes]:
+    """Gathers the audio that the page sends from now on."""
+    sent: list[bytes] = []
+
+    def keep(frame: str | bytes) -> None:
+        if isinstance(frame, bytes):
+            sent.append(frame)
+
+    page.on("websocket", lambda socket: socket.on("framesent", keep))
+    return sent
+
+
+async def transcribed(server: Server, pcm: bytes) -> list[str]:
+    """The finals of the same audio without a page."""
+    async with connect(server.ws) as session:
+        for at in range(0, len(pcm), SECOND):
+            await session.send(pcm[at : at + SECOND])
+        await session.stop()
+        return [event["text"] async for event in session if event["type"] == "final"]
 
 
 async def test_what_is_spoken_is_read(server: Server, open_page: OpenPage) -> None:
@@ -16,6 +41,7 @@ async def test_what_is_spoken_is_read(server: Server, open_page: OpenPage) -> No
         permissions=["microphone", "clipboard-read", "clipboard-write"],
     )
     await expect(page.locator("#welcome")).to_be_visible()
+    sent = keep_sent(page)
     await start(page)
 
     await expect(page.locator("#partial .text")).not_to_have_text("")
@@ -28,7 +54,9 @@ async def test_what_is_spoken_is_read(server: Server, open_page: OpenPage) -> No
 
     said = words(await finals(page).all_text_contents())
     assert said[:6] == ["ever", "tried", "ever", "failed", "no", "matter"]
-    assert said[-1] == "better"
+    # On a busy machine Chromium's microphone loses up to a tenth of a second now and then, and the
+    # last word with it; what it did hear is read to the end.
+    assert said == words(await transcribed(server, b"".join(sent)))
     assert len(said) == 12
     times = await page.locator("#finals time").all_text_contents()
     assert times == sorted(times)
