@@ -5,6 +5,13 @@ from engine.messages import SAMPLE_RATE
 TARGET_LOAD = 0.8
 """Share of the time that partial steps may fill; the rest is for finals and for bursts."""
 SMOOTHING = 0.1
+WAIT_SMOOTHING = 0.25
+UNNOTICED_WAIT_S = 0.1
+"""For which audio may wait to be heard: many that send at once wait for each other, at any load."""
+CADENCE_A_WAIT = 8
+"""Seconds between two partial steps of a segment, at least, for each second beyond that."""
+MAX_BEARABLE = 10 * SAMPLE_RATE
+"""A cadence beyond this would spare a full process nothing more."""
 DOUBT = 0.01
 """Variance of batch sizes, in steps², below which they do not tell what a step costs."""
 
@@ -23,6 +30,8 @@ class Pacing:
         """Of a recent batch, smoothed."""
         self._variance = self._covariance = 0.0
         """Of steps, and of steps and seconds."""
+        self._wait_s = 0.0
+        """Of audio, smoothed."""
 
     def observe(self, seconds: float, steps: int) -> None:
         """A batch of ``steps`` took ``seconds``."""
@@ -32,6 +41,17 @@ class Pacing:
         self._steps += share * more
         self._variance = (1 - share) * (self._variance + share * more * more)
         self._covariance = (1 - share) * (self._covariance + share * more * longer)
+
+    def observe_wait(self, seconds: float) -> None:
+        """Audio has been waiting so long to be heard; to be told at regular intervals."""
+        self._wait_s += WAIT_SMOOTHING * (seconds - self._wait_s)
+
+    @property
+    def bearable(self) -> int:
+        """Samples between two steps of a segment that leave time to listen, in a process that
+        cannot do both; 0: it can."""
+        late_s = max(0.0, self._wait_s - UNNOTICED_WAIT_S)
+        return min(MAX_BEARABLE, int(CADENCE_A_WAIT * late_s * SAMPLE_RATE))
 
     @property
     def step_cost_s(self) -> float:

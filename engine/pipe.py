@@ -22,9 +22,10 @@ class Pipe:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
-        writer.get_extra_info("socket").setsockopt(  # at most `net.core.wmem_max`
-            socket.SOL_SOCKET, socket.SO_SNDBUF, WRITE_BEHIND_BYTES
-        )
+        with contextlib.suppress(OSError):  # Linux gives what it may, `net.core.wmem_max`
+            writer.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_SNDBUF, WRITE_BEHIND_BYTES
+            )
         self.most_bytes = 1 << 8 * LENGTH_BYTES
         """Of a message: who sends a longer one counts as gone."""
 

@@ -39,7 +39,8 @@ class Unheard:
     def heard_part(self, session: SpeechSession, since: float, samples: int) -> None:
         """More of it waits, behind ``samples`` samples that had been waiting since ``since``.
 
-        That came later by the length of these, or all has come faster than in real time.
+        That is taken to have come later by the length of these, or just now, where all came faster
+        than in real time. Behind a pause of the sender's it has waited for less than it seems.
         """
         self._since[session] = min(self._clock(), since + samples / SAMPLE_RATE)
 

@@ -10,15 +10,7 @@ import structlog
 
 from engine.batching import Batch, Batching
 from engine.checkpoint import Checkpoint
-from engine.messages import (
-    SAMPLE_RATE,
-    ModelInfo,
-    Pcm,
-    Progress,
-    SegmentKey,
-    StepResult,
-    samples_to_ms,
-)
+from engine.messages import ModelInfo, Pcm, Progress, SegmentKey, StepResult, samples_to_ms
 from engine.pacing import Pacing
 from engine.runner import Runner, StepFailedError
 from engine.segment import Due, StepKind, StreamOptions
@@ -36,9 +28,6 @@ FRAMES_A_PASS = 224
 some 20 µs each."""
 PACE_EVERY_S = 0.25
 """How often the cadence is worked out, which looks at all sessions."""
-CADENCE_A_WAIT = 8
-"""Seconds between two partial steps of a segment, at least, for each second that audio waits to be
-heard: a process that is full puts off what can wait."""
 STRETCH_TO_SAY = 1.5
 """A cadence this many times longer than wanted, or than last said, is worth a warning."""
 
@@ -222,7 +211,10 @@ class Worker:
                 began = 0.0
                 continue
             self._audio.clear()
-            await self._audio.wait()
+            # Where there is a cadence it may fall, and somebody be due, without any audio.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PACE_EVERY_S if self._cadence else None):
+                    await self._audio.wait()
 
     def _next_frames(self) -> list[tuple[SpeechSession, float, Pcm]]:
         """Of the sessions whose turn it is, and since when they wait; marks reached take effect."""
@@ -254,8 +246,12 @@ class Worker:
         active = sum(
             session.stream.speaking for session in self._sessions.values() if not session.background
         )
-        bearable = round(CADENCE_A_WAIT * self.unheard_s * SAMPLE_RATE)
-        self._cadence = max(self._affordable(active), bearable)
+        self._pacing.observe_wait(self.unheard_s)
+        before, self._cadence = self._cadence, max(self._affordable(active), self._pacing.bearable)
+        if self._cadence < before:  # who was not due may be
+            for session in self._sessions.values():
+                if session.stream.speaking:
+                    self._batching.stir(session)
         self._say_cadence(self._cadence)
 
     def _affordable(self, active: int) -> int:

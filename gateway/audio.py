@@ -109,7 +109,7 @@ class PcmDecoder:
         if not data:
             return _NOTHING
         samples = self._samples(data)
-        if not self._is_surely_below_full_scale(data, samples):
+        if not self._is_surely_unclipped(data, samples):
             self._watch_level(samples)
         if self.channels != 1:
             samples = _mean_of_two(as_audio(samples))
@@ -160,12 +160,12 @@ class PcmDecoder:
         assert self._table is not None
         return self._table[np.frombuffer(data, np.uint8)]
 
-    def _is_surely_below_full_scale(self, data: bytes, samples: Pcm) -> bool:
-        """Whether clipping neither is in a message, nor goes on in it, nor begins at its end.
+    def _is_surely_unclipped(self, data: bytes, samples: Pcm) -> bool:
+        """Whether clipping neither is in a message, nor goes on in it, nor may begin at its end.
 
-        Nearly always so, and asked of each message: of 16-bit samples only the high bytes of every
-        eighth and of the last are looked at, as a run of `CLIPPED_FRAMES` passes one of these.
-        Numpy, which has to look at all others, takes ten times as long to begin.
+        Nearly always so, and asked of each message: of one channel of 16-bit samples only the high
+        bytes of every eighth and of the last are looked at, as a run of `CLIPPED_FRAMES` passes one
+        of these. Numpy, which looks at all samples of others, takes ten times as long to begin.
         """
         if self._full_frames:
             return False
@@ -181,6 +181,8 @@ class PcmDecoder:
         # The run that the last message ended with goes on, so it starts before this one.
         bounds = np.concatenate(([-1 - self._full_frames], below, [len(frames)]))
         runs = np.diff(bounds) - 1
+        if runs[0] == self._full_frames:
+            runs[0] = 0  # it ended with that message, and was told of then
         self._clipped |= bool(runs.max() >= CLIPPED_FRAMES)
         self._full_frames = min(int(runs[-1]), CLIPPED_FRAMES)
 

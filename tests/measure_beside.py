@@ -46,8 +46,9 @@ def measured(
             watches = [watching.enter_context(Sampler(server.pid)) for server in servers]
             began = time.monotonic()
             time.sleep(seconds)
-        for load in loads:
-            load.wait()
+        codes = [load.wait() for load in loads]
+        if any(codes):
+            sys.exit("a load could not be played; see the lines above")
     return [mean_usage(watch.samples, began, began + seconds) for watch in watches]
 
 
@@ -60,6 +61,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20)
     wish = parser.parse_args()
     both = [Path.cwd(), wish.other.resolve()]
+    if not (wish.other / "gateway").is_dir():  # or the installed code would be measured instead
+        parser.error(f"there is no checkout in {wish.other}")
     for checkouts in (both, both[::-1]):
         usages = measured(checkouts, wish.sessions, wish.workers, wish.seconds)
         for checkout, usage in zip(checkouts, usages, strict=True):

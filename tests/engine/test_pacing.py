@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.messages import SAMPLE_RATE
-from engine.pacing import TARGET_LOAD, Pacing
+from engine.pacing import MAX_BEARABLE, TARGET_LOAD, UNNOTICED_WAIT_S, Pacing
 
 costs = st.lists(st.tuples(st.floats(0.001, 10), st.integers(1, 64)), min_size=1, max_size=20)
 
@@ -168,3 +168,30 @@ def test_the_first_small_batch_does_not_keep_a_crowd_waiting() -> None:
     pacing.observe(0.072, 1)
 
     assert pacing.cadence(400, 1) / SAMPLE_RATE == pytest.approx(0.072 / TARGET_LOAD, rel=0.01)
+
+
+def test_audio_that_is_heard_soon_stretches_nothing() -> None:
+    """Nor does a moment's crowd."""
+    pacing = Pacing()
+    for _ in range(100):
+        pacing.observe_wait(UNNOTICED_WAIT_S)
+    assert pacing.bearable == 0
+
+    pacing = Pacing()
+    pacing.observe_wait(4 * UNNOTICED_WAIT_S)
+    assert pacing.bearable == 0
+
+
+def test_the_longer_audio_waits_the_less_often_steps_come() -> None:
+    pacing, found = Pacing(), []
+    for wait_s in (0.2, 0.5, 1.0, 5.0, 50.0):
+        for _ in range(100):
+            pacing.observe_wait(wait_s)
+        found.append(pacing.bearable)
+
+    assert found == sorted(found)
+    assert found[1] > 2 * SAMPLE_RATE
+    assert found[3:] == [MAX_BEARABLE, MAX_BEARABLE], "a segment of any length has a partial"
+    for _ in range(100):
+        pacing.observe_wait(0)
+    assert pacing.bearable == 0

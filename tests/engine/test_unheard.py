@@ -34,7 +34,7 @@ def unheard(clock: Clock) -> Unheard:
     return Unheard(clock)
 
 
-def test_who_has_waited_longest_is_next(unheard: Unheard, clock: Clock) -> None:
+def test_turns_are_taken_in_the_order_of_coming(unheard: Unheard, clock: Clock) -> None:
     first, second = session("first"), session("second")
     unheard.arrived(first)
     clock.s += 1

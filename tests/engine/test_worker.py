@@ -8,20 +8,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from engine.messages import SAMPLE_RATE, Audio, Pcm, as_audio
+from engine.messages import Audio, Pcm, as_audio
 from engine.runner import ThreadRunner
 from engine.segment import StreamOptions
 from engine.speech_session import SpeechSession
 from engine.transcript import Event, Final, Finished, Overloaded, Partial, SegmentFailed
 from engine.vad import FRAME, VadState, VoiceDetector
-from engine.worker import (
-    CADENCE_A_WAIT,
-    FRAMES_A_PASS,
-    PACE_EVERY_S,
-    BatchReport,
-    Observers,
-    Worker,
-)
+from engine.worker import FRAMES_A_PASS, BatchReport, Observers, Worker
 from tests.engine.models.doubles import (
     HeldModel,
     LanesModel,
@@ -170,17 +163,19 @@ async def test_it_is_known_for_how_long_audio_waits_to_be_heard() -> None:
 
 
 async def test_while_audio_waits_to_be_heard_partials_come_less_often() -> None:
+    """And when it waits no more, who has said enough has one, whether more audio comes or not."""
     worker = Worker(ThreadRunner(OneWordASecondModel()), LaboriousDetector())
     await worker.start()
     try:
-        for i in range(600):
-            worker.open(f"s{i}", StreamOptions(), Recorder()).push(silence(0.3))
-        bearable = CADENCE_A_WAIT * SAMPLE_RATE * PACE_EVERY_S  # when it looks a second time
-        await until(lambda: worker.cadence_in_force >= bearable)
+        recorder = Recorder()
+        speaking = worker.open("speaking", StreamOptions(), recorder)
+        for i in range(1000):
+            worker.open(f"s{i}", StreamOptions(), Recorder()).push(silence(1.2))
+        await until(lambda: worker.cadence_in_force > speaking.stream.options.cadence)
+        speaking.push(speech(2.1))
 
-        await until(lambda: not worker.unheard_s)
-        last = worker.open("last", StreamOptions(), Recorder())
-        await until(lambda: last.push(silence(0.1)) and not worker.cadence_in_force)
+        await until(lambda: recorder.count(Partial))
+        assert worker.cadence_in_force <= speaking.stream.options.cadence
     finally:
         await worker.close()
 

@@ -360,6 +360,19 @@ def test_clipping_is_the_longest_run_across_messages(messages: list[list[bool]])
     assert decoder.take_clipped() == any(len(run) >= CLIPPED_FRAMES for run in runs)
 
 
+@given(st.lists(st.lists(st.sampled_from([0, 32_766, 32_767, -32_767, -32_768]), max_size=20)))
+def test_clipping_is_told_with_each_message_that_has_a_part_of_it(
+    messages: list[list[int]],
+) -> None:
+    """From the frame on with which a run is long enough, up to its end, and not again behind it."""
+    decoder = PcmDecoder("pcm_s16le", 16_000, 1)
+    run = 0
+    for message in messages:
+        decoder.decode(s16(*message))
+        lengths = [run := (run + 1 if abs(sample) >= 32_767 else 0) for sample in message]
+        assert decoder.take_clipped() == any(length >= CLIPPED_FRAMES for length in lengths)
+
+
 # Files
 
 
