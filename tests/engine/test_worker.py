@@ -174,7 +174,7 @@ async def test_while_audio_waits_to_be_heard_partials_come_less_often() -> None:
         await until(lambda: worker.cadence_in_force > speaking.stream.options.cadence)
         speaking.push(speech(2.1))
 
-        await until(lambda: recorder.count(Partial))
+        await until(lambda: recorder.count(Partial), within_s=30)
         assert worker.cadence_in_force <= speaking.stream.options.cadence
     finally:
         await worker.close()
