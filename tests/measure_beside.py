@@ -2,54 +2,43 @@
 
 ``python -m tests.measure_beside OTHER_CHECKOUT [--sessions 250] [--workers 1] [--seconds 20]``
 
-A gateway of each, with a model that answers at once and the same load. A machine that is shared is
-a fifth faster or slower from one minute to the next; these two have the same minutes, and change
-places for a second run. Sessions and processes are of each of the two: the cores must not be full.
+``scribewire bench`` of each with a gateway of its own and a model that answers at once. A machine
+that is shared is a fifth faster or slower from one minute to the next; these two have the same
+minutes, and change places for a second run. Sessions and processes are of each of the two: the
+cores must not be full.
 """
 
 import argparse
-import contextlib
+import json
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from gateway.bench.server import Server, private_server
-from gateway.bench.usage import Sampler, Usages, mean_usage
+from gateway.bench.server import START
 
 MODEL = "gateway.bench.doubles:InstantModel"
 FRAMES_A_SECOND = 10
 """Of a session: ``scribewire bench`` sends 100 ms at a time."""
-SETTLE_S = 8
 
 
-def measured(
-    checkouts: Sequence[Path], sessions: int, workers: int, seconds: float
-) -> list[Usages | None]:
-    """What the gateway of each takes while all of them are loaded."""
-    with contextlib.ExitStack() as running:
-        servers: list[Server] = []
-        for checkout in checkouts:
-            with contextlib.chdir(checkout):  # where the process takes its code from
-                servers.append(running.enter_context(private_server(MODEL, workers)))
-        loads = [
-            running.enter_context(subprocess.Popen(
-                [str(Path(sys.executable).with_name("scribewire")), "bench", "--url", server.url,
-                 "--sessions", str(sessions), "--duration-s", str(2 * SETTLE_S + seconds)],
+def reports(checkouts: Sequence[Path], options: Sequence[str]) -> list[dict[str, Any]]:
+    """What the bench of each says while all of them are loaded."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{i}.json" for i in range(len(checkouts))]
+        runs = [
+            subprocess.Popen(
+                [sys.executable, "-c", START, "bench", "--json", file, *options],
+                cwd=checkout,  # where it and its gateway take their code from
                 stdout=subprocess.DEVNULL,
-            ))
-            for server in servers
-        ]  # fmt: skip
-        time.sleep(SETTLE_S)
-        with contextlib.ExitStack() as watching:
-            watches = [watching.enter_context(Sampler(server.pid)) for server in servers]
-            began = time.monotonic()
-            time.sleep(seconds)
-        codes = [load.wait() for load in loads]
-        if any(codes):
-            sys.exit("a load could not be played; see the lines above")
-    return [mean_usage(watch.samples, began, began + seconds) for watch in watches]
+            )
+            for checkout, file in zip(checkouts, files, strict=True)
+        ]
+        for run in runs:
+            run.wait()  # with another code than 0 where a figure of latency is void
+        return [json.loads(file.read_text()) for file in files]
 
 
 def main() -> None:
@@ -63,14 +52,17 @@ def main() -> None:
     both = [Path.cwd(), wish.other.resolve()]
     if not (wish.other / "gateway").is_dir():  # or the installed code would be measured instead
         parser.error(f"there is no checkout in {wish.other}")
+    options = [
+        "--model", MODEL, "--sessions", str(wish.sessions), "--workers", str(wish.workers),
+        "--duration-s", str(wish.seconds),
+    ]  # fmt: skip
+    frame_us = 1e6 / (wish.sessions * FRAMES_A_SECOND)
     for checkouts in (both, both[::-1]):
-        usages = measured(checkouts, wish.sessions, wish.workers, wish.seconds)
-        for checkout, usage in zip(checkouts, usages, strict=True):
-            assert usage is not None
-            frame_us = 1e6 / (wish.sessions * FRAMES_A_SECOND)
+        for checkout, found in zip(checkouts, reports(checkouts, options), strict=True):
+            usage = found["usage"]
             print(
-                f"{checkout}: {usage.gateway_cores * frame_us:.0f} µs of gateway a frame, "
-                f"{usage.model_cores * frame_us:.0f} of model",
+                f"{checkout}: {usage['gateway_cores'] * frame_us:.0f} µs of gateway a frame, "
+                f"{usage['model_cores'] * frame_us:.0f} of model",
                 flush=True,
             )
 
