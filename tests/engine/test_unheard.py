@@ -7,17 +7,8 @@ from engine.segment import StreamOptions
 from engine.speech_session import SpeechSession
 from engine.stream import Stream
 from engine.unheard import Unheard
+from tests.clock import ClockDouble
 from tests.engine.scripted import INFO
-
-
-class Clock:
-    """Stands still until it is told."""
-
-    def __init__(self) -> None:
-        self.s = 100.0
-
-    def __call__(self) -> float:
-        return self.s
 
 
 def session(name: str, model: ModelInfo = INFO) -> SpeechSession:
@@ -25,19 +16,19 @@ def session(name: str, model: ModelInfo = INFO) -> SpeechSession:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> ClockDouble:
+    return ClockDouble(100.0)
 
 
 @pytest.fixture
-def unheard(clock: Clock) -> Unheard:
+def unheard(clock: ClockDouble) -> Unheard:
     return Unheard(clock)
 
 
-def test_turns_are_taken_in_the_order_of_coming(unheard: Unheard, clock: Clock) -> None:
+def test_turns_are_taken_in_the_order_of_coming(unheard: Unheard, clock: ClockDouble) -> None:
     first, second = session("first"), session("second")
     unheard.arrived(first)
-    clock.s += 1
+    clock.now += 1
     unheard.arrived(second)
     unheard.arrived(first)  # more of it
 
@@ -45,13 +36,13 @@ def test_turns_are_taken_in_the_order_of_coming(unheard: Unheard, clock: Clock) 
     assert not unheard
 
 
-def test_where_nothing_waits_there_is_no_wait(unheard: Unheard, clock: Clock) -> None:
-    clock.s += 5
+def test_where_nothing_waits_there_is_no_wait(unheard: Unheard, clock: ClockDouble) -> None:
+    clock.now += 5
     assert unheard.waited_s == 0
 
     gone = session("gone")
     unheard.arrived(gone)
-    clock.s += 5
+    clock.now += 5
     assert unheard.waited_s == 5
 
     unheard.leave(gone)
@@ -59,12 +50,12 @@ def test_where_nothing_waits_there_is_no_wait(unheard: Unheard, clock: Clock) ->
 
 
 def test_who_is_heard_more_slowly_than_it_speaks_waits_ever_longer(
-    unheard: Unheard, clock: Clock
+    unheard: Unheard, clock: ClockDouble
 ) -> None:
     unheard.arrived(session("speaks on and on"))
     waited = []
     for _ in range(4):
-        clock.s += 0.4
+        clock.now += 0.4
         waited.append(unheard.waited_s)
         of, since = unheard.next()
         unheard.heard_part(of, since, SAMPLE_RATE // 4)
@@ -73,11 +64,11 @@ def test_who_is_heard_more_slowly_than_it_speaks_waits_ever_longer(
 
 
 def test_who_sends_faster_than_real_time_does_not_seem_to_wait(
-    unheard: Unheard, clock: Clock
+    unheard: Unheard, clock: ClockDouble
 ) -> None:
     unheard.arrived(session("a recording"))
     for _ in range(4):
-        clock.s += 0.01
+        clock.now += 0.01
         of, since = unheard.next()
         unheard.heard_part(of, since, SAMPLE_RATE // 4)
         assert unheard.waited_s == 0

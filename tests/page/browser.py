@@ -35,6 +35,18 @@ async def launch(playwright: Playwright, speaks: Path | None, flags: tuple[str, 
     )  # fmt: skip
 
 
+def keep_sent(page: Page) -> list[bytes]:
+    """Gathers the messages of audio that the page sends from now on."""
+    sent: list[bytes] = []
+
+    def keep(message: str | bytes) -> None:
+        if isinstance(message, bytes):
+            sent.append(message)
+
+    page.on("websocket", lambda socket: socket.on("framesent", keep))
+    return sent
+
+
 async def start(page: Page) -> None:
     """Presses the button and waits until the page listens."""
     await page.get_by_role("button", name="Live captions").click()

@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.conftest import Server
-from tests.page.browser import CuttableProxy, drop, finals, start, stop, words
+from tests.page.browser import CuttableProxy, drop, finals, keep_sent, start, stop, words
 from tests.page.conftest import OpenPage
 from tests.page.test_losing_the_connection import CUT, port_of
 from tests.speech import speech
@@ -18,22 +18,9 @@ async def choose_opus(page: Page) -> None:
     await page.keyboard.press("Escape")
 
 
-def count_sent(page: Page) -> list[int]:
-    """The sizes of the audio messages that the page sends from now on."""
-    sizes: list[int] = []
-
-    def watch(socket: object) -> None:
-        socket.on(  # type: ignore[attr-defined]
-            "framesent", lambda data: isinstance(data, bytes) and sizes.append(len(data))
-        )
-
-    page.on("websocket", watch)
-    return sizes
-
-
 async def test_what_is_spoken_is_read(server: Server, open_page: OpenPage) -> None:
     page = await open_page(server.http, speaks="beckett.wav", permissions=["microphone"])
-    sizes = count_sent(page)
+    sent = keep_sent(page)
     await choose_opus(page)
     await start(page)
     await expect(finals(page)).to_have_count(4)
@@ -42,6 +29,7 @@ async def test_what_is_spoken_is_read(server: Server, open_page: OpenPage) -> No
     assert words(await finals(page).all_text_contents())[:4] == ["ever", "tried", "ever", "failed"]
     status = await page.get_by_role("status").text_content() or ""
     seconds = float(status.split("Finished: 0:")[1].split()[0])
+    sizes = [len(message) for message in sent]
     assert 1000 * seconds < sum(sizes) < 5000 * (seconds + 1)
     assert max(sizes) < 2000
 
@@ -49,7 +37,7 @@ async def test_what_is_spoken_is_read(server: Server, open_page: OpenPage) -> No
 async def test_a_file_goes_on_after_a_cut(server: Server, open_page: OpenPage) -> None:
     async with CuttableProxy(port_of(server)) as proxy:
         page = await open_page(f"{proxy.http}/?encoding=opus", forgive=CUT)
-        sizes = count_sent(page)
+        sent = keep_sent(page)
         await drop(page, speech("beckett.wav"))
         await expect(finals(page).nth(1)).to_be_visible()
         proxy.cut()
@@ -60,4 +48,4 @@ async def test_a_file_goes_on_after_a_cut(server: Server, open_page: OpenPage) -
         assert 11 <= len(said) <= 13
         assert said[-1] == "better"
         await expect(page.get_by_role("status")).to_contain_text("Finished: 0:09 of audio")
-        assert 0 < sum(sizes) < 100_000
+        assert 0 < sum(map(len, sent)) < 100_000

@@ -10,34 +10,26 @@ from gateway.access.keys import Key
 from gateway.access.limits import Limits
 from gateway.errors import QuotaExceeded, TooManySessions
 from gateway.settings import Settings
+from tests.clock import ClockDouble
 
 ALICE, BOB = Key("alice", b"a"), Key("bob", b"b")
+
 THERE, ELSEWHERE = "203.0.113.7", "203.0.113.8"
 NOON = 1_800_014_400.0 - 1_800_014_400 % 86_400 + 43_200
 
 
-class Clock:
-    """Stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> ClockDouble:
+    return ClockDouble(NOON)
 
 
-def limits(clock: Clock, **settings: Any) -> tuple[Limits, list[str]]:
+def limits(clock: ClockDouble, **settings: Any) -> tuple[Limits, list[str]]:
     """Limits, and the names of those that were reached."""
     reached: list[str] = []
     return Limits(Settings(**settings), reached.append, clock, clock), reached
 
 
-def test_sessions_of_a_key(clock: Clock) -> None:
+def test_sessions_of_a_key(clock: ClockDouble) -> None:
     counted, reached = limits(clock, max_sessions_per_key=2)
     with ExitStack() as open_sessions:
         for _ in range(2):
@@ -51,7 +43,7 @@ def test_sessions_of_a_key(clock: Clock) -> None:
         assert reached == ["max_sessions_per_key"]
 
 
-def test_a_key_s_own_limit_counts_before_the_setting(clock: Clock) -> None:
+def test_a_key_s_own_limit_counts_before_the_setting(clock: ClockDouble) -> None:
     counted, _ = limits(clock, max_sessions_per_key=5)
     small = Key("small", b"s", max_sessions=1)
 
@@ -59,7 +51,7 @@ def test_a_key_s_own_limit_counts_before_the_setting(clock: Clock) -> None:
         counted.check_session(small, THERE)
 
 
-def test_sessions_of_an_address_whatever_the_keys(clock: Clock) -> None:
+def test_sessions_of_an_address_whatever_the_keys(clock: ClockDouble) -> None:
     counted, reached = limits(clock, max_sessions_per_address=2)
 
     with counted.session(ALICE, THERE), counted.session(None, THERE):
@@ -70,7 +62,7 @@ def test_sessions_of_an_address_whatever_the_keys(clock: Clock) -> None:
     assert reached == ["max_sessions_per_address"]
 
 
-def test_an_ipv6_customer_is_one_address(clock: Clock) -> None:
+def test_an_ipv6_customer_is_one_address(clock: ClockDouble) -> None:
     counted, _ = limits(clock, max_sessions_per_address=1)
 
     with counted.session(None, "2001:db8::1"):
@@ -79,7 +71,7 @@ def test_an_ipv6_customer_is_one_address(clock: Clock) -> None:
         counted.check_session(None, "2001:db8:0:1::1")
 
 
-def test_a_session_that_fails_gives_its_place_back(clock: Clock) -> None:
+def test_a_session_that_fails_gives_its_place_back(clock: ClockDouble) -> None:
     counted, _ = limits(clock, max_sessions_per_key=1)
     with pytest.raises(RuntimeError), counted.session(ALICE, THERE):
         raise RuntimeError
@@ -89,7 +81,7 @@ def test_a_session_that_fails_gives_its_place_back(clock: Clock) -> None:
     assert not counted._sessions_of_address
 
 
-def test_handshakes_of_an_address_come_back_with_time(clock: Clock) -> None:
+def test_handshakes_of_an_address_come_back_with_time(clock: ClockDouble) -> None:
     counted, reached = limits(clock, handshakes_per_minute=6)
     for _ in range(6):
         counted.knock(THERE)
@@ -106,7 +98,7 @@ def test_handshakes_of_an_address_come_back_with_time(clock: Clock) -> None:
 
 
 def test_addresses_are_not_remembered_without_bound(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
+    clock: ClockDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_ADDRESSES", 100)
     counted, _ = limits(clock, handshakes_per_minute=1)
@@ -119,7 +111,7 @@ def test_addresses_are_not_remembered_without_bound(
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_this_machine_has_no_limit(clock: Clock, address: str) -> None:
+def test_this_machine_has_no_limit(clock: ClockDouble, address: str) -> None:
     counted, reached = limits(clock, handshakes_per_minute=1, max_sessions_per_address=1)
     for _ in range(5):
         counted.knock(address)
@@ -127,7 +119,7 @@ def test_this_machine_has_no_limit(clock: Clock, address: str) -> None:
         assert not reached
 
 
-def test_no_limit_is_zero(clock: Clock) -> None:
+def test_no_limit_is_zero(clock: ClockDouble) -> None:
     counted, _ = limits(
         clock, handshakes_per_minute=0, max_sessions_per_address=0, max_sessions_per_key=0
     )
@@ -138,7 +130,7 @@ def test_no_limit_is_zero(clock: Clock) -> None:
     counted.spend(ALICE, 1e9)
 
 
-def test_audio_of_a_day(clock: Clock) -> None:
+def test_audio_of_a_day(clock: ClockDouble) -> None:
     counted, reached = limits(clock, audio_minutes_per_day=1)
     counted.spend(ALICE, 59)
     counted.check_session(ALICE, THERE)
@@ -155,7 +147,7 @@ def test_audio_of_a_day(clock: Clock) -> None:
     counted.spend(ALICE, 59)
 
 
-def test_a_key_may_have_more_audio_than_others_or_no_end_of_it(clock: Clock) -> None:
+def test_a_key_may_have_more_audio_than_others_or_no_end_of_it(clock: ClockDouble) -> None:
     counted, _ = limits(clock, audio_minutes_per_day=1)
     counted.spend(Key("much", b"m", audio_minutes_per_day=2), 119)
     counted.spend(Key("endless", b"e", audio_minutes_per_day=0), 1e9)

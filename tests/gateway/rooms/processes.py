@@ -11,6 +11,7 @@ from gateway.rooms.news import ROOMS
 from gateway.rooms.shared import RoomsShared
 from gateway.settings import Settings
 from gateway.wire.messages import Final, Partial
+from tests.clock import ClockDouble
 
 
 class PipeDouble:
@@ -71,16 +72,6 @@ class ProcessDouble:
         """As `kill -9` does; the supervisor finds out."""
         self.stop_reading()
         self.member.leave()
-
-
-class ClockDouble:
-    """Time passes when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @asynccontextmanager

@@ -15,13 +15,8 @@ from gateway.rooms.frames import RoomFrame
 from gateway.rooms.hub import FOLLOWED_S, MAX_WAITING
 from gateway.rooms.news import Count, Enter, pack
 from gateway.wire.messages import Final, Partial, Suppressed
-from tests.gateway.rooms.processes import (
-    ClockDouble,
-    final,
-    never,
-    partial,
-    processes,
-)
+from tests.clock import ClockDouble
+from tests.gateway.rooms.processes import final, never, partial, processes
 
 ACTS = ("publish", "partial", "final", "suppressed", "end", "correct", "read", "die")
 WHERE = (None, "a")
