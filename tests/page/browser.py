@@ -5,7 +5,9 @@ import base64
 import os
 import re
 import shutil
+import struct
 from pathlib import Path
+from socket import SO_LINGER, SOL_SOCKET
 
 from playwright.async_api import Browser, Locator, Page, Playwright, expect
 
@@ -130,7 +132,7 @@ class CuttableProxy:
     def cut(self) -> None:
         """Aborts every connection, without a close frame."""
         for writer in self._writers:
-            writer.transport.abort()
+            _reset(writer)
         self._writers.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -139,11 +141,23 @@ class CuttableProxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         if self.refusing:
-            writer.transport.abort()
+            _reset(writer)
             return
         to_server, from_page = await asyncio.open_connection("127.0.0.1", self.port)
         self._writers |= {writer, from_page}
         await asyncio.gather(_pipe(reader, from_page), _pipe(to_server, writer))
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Ends a connection by a reset, also if nothing was sent over it that is not read.
+
+    Without `SO_LINGER` the kernel would end it in good order then, which Chromium tells of in other
+    words: whether the page's request or the end came first would decide.
+    """
+    socket = writer.get_extra_info("socket")
+    if socket.fileno() >= 0:  # not already over
+        socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
