@@ -6,10 +6,15 @@ import os
 import re
 import shutil
 import struct
+from collections.abc import Awaitable, Callable
+from difflib import SequenceMatcher
 from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 
 from playwright.async_api import Browser, Locator, Page, Playwright, expect
+
+from tests.conftest import Server
+from tests.e2e.dialogue import converse
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 
@@ -49,6 +54,43 @@ def keep_sent(page: Page) -> list[bytes]:
     return sent
 
 
+async def keep_captured(page: Page) -> Callable[[], Awaitable[bytes]]:
+    """Gathers the samples that the page takes from now on; asked, gives them all, as 16-bit PCM."""
+    await page.evaluate(
+        """() => {
+            window.captured = [];
+            window.AudioWorkletNode = class extends AudioWorkletNode {
+                constructor(...options) {
+                    super(...options);
+                    this.port.addEventListener("message", ({ data }) => {
+                        if (data.pcm) window.captured.push(...new Uint8Array(data.pcm));
+                    });
+                }
+            };
+        }"""
+    )
+
+    async def captured() -> bytes:
+        return bytes(await page.evaluate("window.captured"))
+
+    return captured
+
+
+async def heard_in(server: Server, audio: bytes, query: str = "") -> list[str]:
+    """The words of audio that a page took from its microphone, sent over a connection of ours.
+
+    What the page shows is held against them: beside other tests Chromium's microphone delivers
+    some of a recording late, and loses some, so that words become others.
+    """
+    dialogue = await converse(server.ws, audio, query=query)
+    return words(dialogue.text)
+
+
+def resembles(said: list[str], expected: str) -> bool:
+    """Whether these are most words of a recording: it was it that the microphone heard."""
+    return SequenceMatcher(None, said, expected.split()).ratio() > 0.5
+
+
 async def start(page: Page) -> None:
     """Presses the button and waits until the page listens."""
     await page.get_by_role("button", name="Live captions").click()
@@ -80,6 +122,10 @@ async def drop(page: Page, file: Path) -> None:
 def finals(page: Page) -> Locator:
     """The captions that are final, without their times."""
     return page.locator("#finals .line .text")
+
+
+BECKETT = "ever tried ever failed no matter try again fail again fail better"
+"""The words of beckett.wav."""
 
 
 def words(text: str | list[str]) -> list[str]:

@@ -14,6 +14,8 @@ from tests.page.browser import cues, drop, finals, start, words
 from tests.page.conftest import OpenPage
 from tests.speech import speech, speech_at
 
+pytestmark = pytest.mark.timeout(100)
+
 PROGRESS = """() => new Promise((seen) => {
   const look = setInterval(() => {
     const progress = document.querySelector("progress");
@@ -32,7 +34,9 @@ async def test_a_dropped_file_is_transcribed(server: Server, open_page: OpenPage
     await drop(page, speech("two_cities.wav"))
 
     progress = page.get_by_role("progressbar")
-    assert await seen == "Transcribing"
+    await asyncio.wait({seen}, timeout=60)
+    assert seen.done(), await page.locator("body").inner_text()
+    assert seen.result() == "Transcribing"
     await expect(page.locator("#state")).to_have_text("Done")
 
     said = words(await finals(page).all_text_contents())

@@ -4,7 +4,18 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.conftest import Server
-from tests.page.browser import CuttableProxy, drop, finals, keep_sent, start, stop, words
+from tests.page.browser import (
+    BECKETT,
+    CuttableProxy,
+    drop,
+    finals,
+    heard_in,
+    keep_sent,
+    resembles,
+    start,
+    stop,
+    words,
+)
 from tests.page.conftest import OpenPage
 from tests.page.test_losing_the_connection import CUT, port_of
 from tests.speech import speech
@@ -26,7 +37,9 @@ async def test_what_is_spoken_is_read(server: Server, open_page: OpenPage) -> No
     await expect(finals(page)).to_have_count(4)
     await stop(page)
 
-    assert words(await finals(page).all_text_contents())[:4] == ["ever", "tried", "ever", "failed"]
+    said = words(await finals(page).all_text_contents())
+    assert said == await heard_in(server, b"".join(sent), "encoding=opus")
+    assert resembles(said, BECKETT)
     status = await page.get_by_role("status").text_content() or ""
     seconds = float(status.split("Finished: 0:")[1].split()[0])
     sizes = [len(message) for message in sent]
