@@ -16,6 +16,8 @@ from playwright.async_api import Browser, Locator, Page, Playwright, expect
 from tests.conftest import Server
 from tests.e2e.dialogue import converse
 
+BECKETT = "ever tried ever failed no matter try again fail again fail better"
+"""The words of beckett.wav."""
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 
 
@@ -80,14 +82,15 @@ async def heard_in(server: Server, audio: bytes, query: str = "") -> list[str]:
     """The words of audio that a page took from its microphone, sent over a connection of ours.
 
     What the page shows is held against them: beside other tests Chromium's microphone delivers
-    some of a recording late, and loses some, so that words become others.
+    some of a recording late, and loses some, so that words become others, and segments too.
     """
     dialogue = await converse(server.ws, audio, query=query)
+    assert dialogue.close_code == 1000, dialogue.events[-3:]
     return words(dialogue.text)
 
 
 def resembles(said: list[str], expected: str) -> bool:
-    """Whether these are most words of a recording: it was it that the microphone heard."""
+    """Whether at least half of a recording's words are there, in order: that was heard."""
     return SequenceMatcher(None, said, expected.split()).ratio() > 0.5
 
 
@@ -122,10 +125,6 @@ async def drop(page: Page, file: Path) -> None:
 def finals(page: Page) -> Locator:
     """The captions that are final, without their times."""
     return page.locator("#finals .line .text")
-
-
-BECKETT = "ever tried ever failed no matter try again fail again fail better"
-"""The words of beckett.wav."""
 
 
 def words(text: str | list[str]) -> list[str]:

@@ -17,13 +17,12 @@ from tests.speech import speech, speech_at
 pytestmark = pytest.mark.timeout(100)
 
 PROGRESS = """() => new Promise((seen) => {
-  const look = setInterval(() => {
-    const progress = document.querySelector("progress");
-    if (progress?.checkVisibility() && progress.value > 0) {
-      clearInterval(look);
-      seen(document.querySelector("#state").textContent);
-    }
-  }, 10);
+  const progress = document.querySelector("progress");
+  new MutationObserver((_, observer) => {
+    if (!progress.checkVisibility() || progress.value === 0) return;
+    observer.disconnect();
+    seen(document.querySelector("#state").textContent);
+  }).observe(progress, { attributes: true });
 })"""
 """The state that is shown once there is progress to be seen."""
 
