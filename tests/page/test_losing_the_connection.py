@@ -11,14 +11,12 @@ from playwright.async_api import Page, Route, WebSocketRoute, expect
 from gateway.settings import Settings
 from tests.conftest import QUICK_MODEL, Server, serving
 from tests.page.browser import (
-    BECKETT,
     CuttableProxy,
     cues,
     drop,
     finals,
     heard_in,
     keep_captured,
-    resembles,
     start,
     stop,
     words,
@@ -100,12 +98,13 @@ async def test_what_is_said_meanwhile_is_not_lost(server: Server, open_page: Ope
 
         await expect(page.locator("#state")).to_have_text("Listening")
         await expect(page.get_by_role("status")).to_have_text("Connected again. Nothing was lost.")
-        await expect(finals(page).nth(3)).to_be_visible()
+        await expect(finals(page)).to_have_count(6)
         await stop(page)
 
         said = words(await finals(page).all_text_contents())
         assert said == await heard_in(server, await captured())
-        assert resembles(said, BECKETT)
+        assert said[:6] == ["ever", "tried", "ever", "failed", "no", "matter"]
+        assert len(said) == 12
         assert await times(page) == sorted(await times(page))
         await expect(page.locator("#partial")).to_be_hidden()
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import Server
-from tests.page.browser import BECKETT, heard_in, resembles, words
+from tests.page.browser import heard_in, words
 from tests.page.conftest import OpenPage
 
 RECORD = """async () => {
@@ -41,5 +41,5 @@ async def test_what_mediarecorder_makes_is_understood(server: Server, open_page:
     assert recorded["code"] == 1000
     said = words(recorded["finals"])
     assert said == await heard_in(server, bytes(recorded["sent"]), "encoding=opus")
-    assert resembles(said, BECKETT)
+    assert said[:4] == ["ever", "tried", "ever", "failed"]
     assert len(recorded["sent"]) < 16_000 * 10

@@ -5,16 +5,7 @@ import re
 from playwright.async_api import expect
 
 from tests.conftest import Server
-from tests.page.browser import (
-    BECKETT,
-    finals,
-    heard_in,
-    keep_captured,
-    resembles,
-    start,
-    stop,
-    words,
-)
+from tests.page.browser import finals, heard_in, keep_captured, start, stop, words
 from tests.page.conftest import OpenPage
 
 
@@ -33,12 +24,14 @@ async def test_what_is_spoken_is_read(server: Server, open_page: OpenPage) -> No
     await expect(page.locator("#language")).to_have_text("English")
     level = page.get_by_role("meter", name="Level")
     await expect(level).not_to_have_attribute("aria-valuenow", "0")
-    await expect(finals(page).nth(3)).to_be_visible()
+    await expect(finals(page)).to_have_count(6)
     await stop(page)
 
     said = words(await finals(page).all_text_contents())
     assert said == await heard_in(server, await captured())
-    assert resembles(said, BECKETT)
+    assert said[:6] == ["ever", "tried", "ever", "failed", "no", "matter"]
+    assert said[-1] == "better"
+    assert len(said) == 12
     times = await page.locator("#finals time").all_text_contents()
     assert times == sorted(times)
     assert times[0] == "0:00"

@@ -5,13 +5,11 @@ from playwright.async_api import Page, expect
 
 from tests.conftest import Server
 from tests.page.browser import (
-    BECKETT,
     CuttableProxy,
     drop,
     finals,
     heard_in,
     keep_sent,
-    resembles,
     start,
     stop,
     words,
@@ -34,12 +32,12 @@ async def test_what_is_spoken_is_read(server: Server, open_page: OpenPage) -> No
     sent = keep_sent(page)
     await choose_opus(page)
     await start(page)
-    await expect(finals(page).nth(3)).to_be_visible()
+    await expect(finals(page)).to_have_count(4)
     await stop(page)
 
     said = words(await finals(page).all_text_contents())
     assert said == await heard_in(server, b"".join(sent), "encoding=opus")
-    assert resembles(said, BECKETT)
+    assert said[:4] == ["ever", "tried", "ever", "failed"]
     status = await page.get_by_role("status").text_content() or ""
     seconds = float(status.split("Finished: 0:")[1].split()[0])
     sizes = [len(message) for message in sent]
