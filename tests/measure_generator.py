@@ -1,7 +1,9 @@
-"""What `scribewire bench` itself costs: ``python -m tests.measure_generator``.
+"""What `scribewire bench` itself costs: ``python -m tests.measure_generator [--detector]``.
 
 Its clients stream to a process that opens a session for whoever comes, and throws away what it
-hears. So all CPU that is not that process's is the load generator's.
+hears. So all CPU that is not that process's is the load generator's; and that process's is what no
+gateway on these sockets does without. With ``--detector`` it takes as many frames as come through
+the voice activity detector's network, always the same ones, and does nothing else for them.
 """
 
 import argparse
@@ -10,12 +12,18 @@ import multiprocessing
 import re
 import selectors
 import socket
+import time
 from typing import Any
 
+import numpy as np
 from websockets.frames import Frame, Opcode
 from websockets.utils import accept_key
 
 from engine.messages import SAMPLE_RATE
+from engine.onnx_weights import read_weights
+from engine.vad import FRAME, model_file
+from engine.vad_network import SAMPLES, WIDTH, VadNetwork
+from engine.worker import FRAMES_A_PASS, LISTEN_EVERY_S
 from gateway.bench.load import playing
 from gateway.bench.plan import SAMPLE_BYTES, Kind, Load, Track
 from gateway.bench.usage import Sampler, mean_usage
@@ -39,10 +47,22 @@ PARTIAL = text(
 
 
 class Sink:
-    """A server that throws audio away; it knows by the count of bytes when a session is over."""
+    """A server that throws audio away; it knows by the count of bytes when a session is over.
 
-    def __init__(self, listener: socket.socket, frames: int) -> None:
-        self._listener, self._frames = listener, frames
+    Args:
+        frames: of a session.
+        network: hears frames as they come, in passes as the engine's worker makes them.
+    """
+
+    def __init__(
+        self, listener: socket.socket, frames: int, network: VadNetwork | None = None
+    ) -> None:
+        self._listener, self._frames, self._network = listener, frames, network
+        self._unheard = self._next_pass = 0.0
+        """Frames of the detector; and when it hears them, by `time.monotonic`."""
+        random = np.random.default_rng(0)
+        self._windows = random.normal(0, 0.1, (FRAMES_A_PASS, SAMPLES)).astype(np.float32)
+        self._states = np.zeros((FRAMES_A_PASS, 2 * WIDTH), np.float32)
         self._frame_bytes = FRAME_MS * SAMPLE_RATE // 1000 * SAMPLE_BYTES
         self._heard: dict[socket.socket, int] = {}
         self._selector = selectors.DefaultSelector()
@@ -51,12 +71,24 @@ class Sink:
     def serve(self) -> None:
         self._selector.register(self._listener, selectors.EVENT_READ)
         while True:
-            for key, _ in self._selector.select():
+            wait_s = max(0.0, self._next_pass - time.monotonic()) if self._unheard >= 1 else None
+            for key, _ in self._selector.select(wait_s):
                 assert isinstance(key.fileobj, socket.socket)
                 if key.fileobj is self._listener:
                     self._accept()
                 else:
                     self._hear(key.fileobj)
+            if self._network is not None and time.monotonic() >= self._next_pass:
+                self._listen(self._network)
+
+    def _listen(self, network: VadNetwork) -> None:
+        count = min(int(self._unheard), FRAMES_A_PASS)
+        if count:
+            self._next_pass = time.monotonic() + LISTEN_EVERY_S
+            network.advance(network.gates(self._windows[:count]), self._states[:count])
+            self._unheard -= count
+        if self._unheard >= FRAMES_A_PASS:
+            self._next_pass = 0.0
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
@@ -72,6 +104,8 @@ class Sink:
 
     def _hear(self, connection: socket.socket) -> None:
         size = connection.recv_into(self._buffer)
+        if self._network is not None:
+            self._unheard += size / (FRAME * SAMPLE_BYTES)
         before = self._heard[connection] // (PARTIAL_EVERY_FRAMES * self._frame_bytes)
         self._heard[connection] = heard = self._heard[connection] + size
         if heard // (PARTIAL_EVERY_FRAMES * self._frame_bytes) > before:
@@ -82,15 +116,16 @@ class Sink:
             connection.close()
 
 
-def serve(listener: socket.socket, frames: int) -> None:
-    Sink(listener, frames).serve()
+def serve(listener: socket.socket, frames: int, detector: bool) -> None:
+    network = VadNetwork(read_weights(model_file())) if detector else None
+    Sink(listener, frames, network).serve()
 
 
-def measure(sessions: int, seconds: float, processes: int) -> None:
+def measure(sessions: int, seconds: float, processes: int, detector: bool) -> None:
     """Prints CPU by frame, and how late frames were."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     frames = round(seconds * 1000 / FRAME_MS)
-    sink = multiprocessing.Process(target=serve, args=(listener, frames), daemon=True)
+    sink = multiprocessing.Process(target=serve, args=(listener, frames, detector), daemon=True)
     sink.start()
     kinds = (Kind(Track("silence", bytes(3 * SAMPLE_RATE * SAMPLE_BYTES))),)
     load = Load(f"ws://127.0.0.1:{listener.getsockname()[1]}", kinds,
@@ -102,12 +137,13 @@ def measure(sessions: int, seconds: float, processes: int) -> None:
     late = sorted(1000 * (at - log.due(i)) for log in logs for i, at in enumerate(log.sent))
     sink.kill()
     failed = sum(bool(log.failure) for log in logs)
-    frame_us = 1e6 * usage.generator_cores / sessions / (1000 / FRAME_MS)
+    frame_us = 1e6 / sessions / (1000 / FRAME_MS)
     shares = ", ".join(f"p{p} {late[int(p / 100 * (len(late) - 1))]:.1f}" for p in (50, 95, 99))
     print(
         f"{sessions} sessions, {processes} process(es), {failed} failed: "
-        f"{usage.generator_cores:.2f} of a core, {frame_us:.0f} us a frame; sent late by "
-        f"{shares} ms; sink {usage.gateway_cores:.2f}, others {usage.others_cores:.2f}"
+        f"{usage.generator_cores:.2f} of a core, {usage.generator_cores * frame_us:.0f} us a "
+        f"frame; sent late by {shares} ms; sink {usage.gateway_cores:.2f}, "
+        f"{usage.gateway_cores * frame_us:.0f} us a frame; others {usage.others_cores:.2f}"
     )
 
 
@@ -116,8 +152,9 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=12.0)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--detector", action="store_true")
     given = parser.parse_args()
-    measure(given.sessions, given.seconds, given.processes)
+    measure(given.sessions, given.seconds, given.processes, given.detector)
 
 
 if __name__ == "__main__":
