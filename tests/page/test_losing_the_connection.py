@@ -79,6 +79,7 @@ async def test_a_file_goes_on_after_each_cut(server: Server, open_page: OpenPage
     assert got == expected
 
 
+@pytest.mark.microphone
 async def test_what_is_said_meanwhile_is_not_lost(server: Server, open_page: OpenPage) -> None:
     async with CuttableProxy(port_of(server)) as proxy:
         page = await open_page(proxy.http, speaks="beckett.wav", forgive=CUT)

@@ -33,6 +33,7 @@ RECORD = """async () => {
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.microphone
 async def test_what_mediarecorder_makes_is_understood(server: Server, open_page: OpenPage) -> None:
     page = await open_page(server.http, speaks="beckett.wav", permissions=["microphone"])
 

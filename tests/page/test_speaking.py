@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.async_api import expect
 
 from tests.conftest import Server
@@ -9,6 +10,7 @@ from tests.page.browser import finals, heard_in, keep_captured, start, stop, wor
 from tests.page.conftest import OpenPage
 
 
+@pytest.mark.microphone
 async def test_what_is_spoken_is_read(server: Server, open_page: OpenPage) -> None:
     page = await open_page(
         server.http,

@@ -27,6 +27,7 @@ async def choose_opus(page: Page) -> None:
     await page.keyboard.press("Escape")
 
 
+@pytest.mark.microphone
 async def test_what_is_spoken_is_read(server: Server, open_page: OpenPage) -> None:
     page = await open_page(server.http, speaks="beckett.wav", permissions=["microphone"])
     sent = keep_sent(page)
