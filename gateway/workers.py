@@ -189,7 +189,8 @@ class Workers:
             log.warning("worker_died", exit_code=code, reason=gateway.failure, deaths=deaths)
             pause_s = RESTART_PAUSES_S[min(deaths, len(RESTART_PAUSES_S)) - 1] if deaths else 0
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), pause_s)
+                async with asyncio.timeout(pause_s):
+                    await self._ending.wait()
         gateway.leave()
 
     async def _lose_patience(self) -> None:

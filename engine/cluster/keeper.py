@@ -57,5 +57,6 @@ class Keeper:
         return copies
 
     async def _look(self) -> tuple[int, str]:
-        told = await asyncio.wait_for(self._pool.members.remote(), ANSWER_WITHIN_S)
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            told = await self._pool.members.remote()
         return len(told["members"]), told["unavailable"]

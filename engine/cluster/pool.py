@@ -179,7 +179,8 @@ class Pool:
 
     async def _look_at(self, member: Member) -> None:
         try:
-            load = await asyncio.wait_for(member.actor.load.remote(), ANSWER_WITHIN_S)
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                load = await member.actor.load.remote()
         except Exception:  # it is dead, or hangs
             self._end(member.number)
             return

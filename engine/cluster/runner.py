@@ -242,7 +242,8 @@ class RayRunner:
             if copy.over:
                 over, copy.over = copy.over, []
                 self._say(copy.actor, "forget", over)
-        told = await asyncio.wait_for(_ask(self._pool, "members"), self._step_within_s)
+        async with asyncio.timeout(self._step_within_s):
+            told = await _ask(self._pool, "members")
         # A pool that was killed has yet to hear from copies that are well, and known here.
         now = {n: self._copies[n] for n in told["starting"] if n in self._copies}
         for number, actor, info, segments, draining in told["members"]:
@@ -277,7 +278,8 @@ class RayRunner:
 
     async def _call_unless_lost(self, actor: Any, method: str, *arguments: Any) -> None:
         with contextlib.suppress(Exception):  # the actor or the way there may be lost
-            await asyncio.wait_for(_ask(actor, method, *arguments), self._step_within_s)
+            async with asyncio.timeout(self._step_within_s):
+                await _ask(actor, method, *arguments)
 
     async def close(self) -> None:
         """See `Runner`."""
