@@ -14,9 +14,7 @@ run: $(VENV)/.installed  ## start the gateway with the embedded model
 	@$(BIN)/scribewire serve $(ARGS)
 
 test: $(VENV)/.installed-dev lint  ## everything: lint, types, contracts, unit and end-to-end tests
-	@# With nothing beside them: a browser's microphone is late, and loses some, where all cores are taken. 5: ARGS chose none of them.
-	$(BIN)/python -m pytest -m microphone $(ARGS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest -m "not microphone" -n 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -2,8 +2,9 @@
 
 Its clients stream to a process that opens a session for whoever comes, and throws away what it
 hears. So all CPU that is not that process's is the load generator's; and that process's is what no
-gateway on these sockets does without. With ``--detector`` it takes as many frames as come through
-the voice activity detector's network, always the same ones, and does nothing else for them.
+gateway on these sockets does without, while that process is not full. With ``--detector`` it takes
+as many frames as come through the voice activity detector's network, always the same ones, and does
+nothing else for them.
 """
 
 import argparse
@@ -87,7 +88,7 @@ class Sink:
             self._next_pass = time.monotonic() + LISTEN_EVERY_S
             network.advance(network.gates(self._windows[:count]), self._states[:count])
             self._unheard -= count
-        if self._unheard >= FRAMES_A_PASS:
+        if self._unheard >= 1:  # more than fits into a pass
             self._next_pass = 0.0
 
     def _accept(self) -> None:

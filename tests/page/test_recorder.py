@@ -1,10 +1,10 @@
 """What a browser's own recorder makes, sent as it is."""
 
-import pytest
-
+from engine.messages import Audio
 from tests.conftest import Server
 from tests.page.browser import heard_in, words
 from tests.page.conftest import OpenPage
+from tests.page.microphone import from_container, needs_microphone, whole_recording
 
 RECORD = """async () => {
     const audio = { channelCount: 1, echoCancellation: false, noiseSuppression: false };
@@ -32,15 +32,19 @@ RECORD = """async () => {
 }"""
 
 
-@pytest.mark.timeout(60)
-@pytest.mark.microphone
+@needs_microphone
 async def test_what_mediarecorder_makes_is_understood(server: Server, open_page: OpenPage) -> None:
     page = await open_page(server.http, speaks="beckett.wav", permissions=["microphone"])
 
     recorded = await page.evaluate(RECORD)
+    sent = bytes(recorded["sent"])
+
+    async def heard() -> Audio:
+        return await from_container(sent)
 
     assert recorded["code"] == 1000
     said = words(recorded["finals"])
-    assert said == await heard_in(server, bytes(recorded["sent"]), "encoding=opus")
-    assert said[:4] == ["ever", "tried", "ever", "failed"]
-    assert len(recorded["sent"]) < 16_000 * 10
+    async with whole_recording("beckett.wav", heard):
+        assert said[:4] == ["ever", "tried", "ever", "failed"]
+    assert said == await heard_in(server, sent, "encoding=opus")
+    assert len(sent) < 16_000 * 10

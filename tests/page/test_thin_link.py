@@ -3,6 +3,7 @@
 import pytest
 from playwright.async_api import Page, expect
 
+from engine.messages import Audio
 from tests.conftest import Server
 from tests.page.browser import (
     CuttableProxy,
@@ -15,6 +16,7 @@ from tests.page.browser import (
     words,
 )
 from tests.page.conftest import OpenPage
+from tests.page.microphone import from_container, needs_microphone, whole_recording
 from tests.page.test_losing_the_connection import CUT, port_of
 from tests.speech import speech
 
@@ -27,18 +29,23 @@ async def choose_opus(page: Page) -> None:
     await page.keyboard.press("Escape")
 
 
-@pytest.mark.microphone
+@needs_microphone
 async def test_what_is_spoken_is_read(server: Server, open_page: OpenPage) -> None:
     page = await open_page(server.http, speaks="beckett.wav", permissions=["microphone"])
     sent = keep_sent(page)
     await choose_opus(page)
-    await start(page)
-    await expect(finals(page)).to_have_count(4)
-    await stop(page)
 
-    said = words(await finals(page).all_text_contents())
+    async def heard() -> Audio:
+        return await from_container(b"".join(sent))
+
+    async with whole_recording("beckett.wav", heard):
+        await start(page)
+        await expect(finals(page)).to_have_count(4)
+        await stop(page)
+
+        said = words(await finals(page).all_text_contents())
+        assert said[:4] == ["ever", "tried", "ever", "failed"]
     assert said == await heard_in(server, b"".join(sent), "encoding=opus")
-    assert said[:4] == ["ever", "tried", "ever", "failed"]
     status = await page.get_by_role("status").text_content() or ""
     seconds = float(status.split("Finished: 0:")[1].split()[0])
     sizes = [len(message) for message in sent]

@@ -55,5 +55,7 @@ async def test_it_ends_just_as_the_pool_answers(
     await pool.answer()
     for _ in range(turns):
         await asyncio.sleep(0)
-    _, unfinished = await asyncio.wait({asyncio.create_task(runner.close())}, timeout=5)
-    assert not unfinished
+    closing = asyncio.create_task(runner.close())
+    await asyncio.wait({closing}, timeout=5)
+    assert closing.done()
+    await closing
