@@ -26,22 +26,27 @@ QUIET, ALIKE = 0.01, 0.9
 SHIFT_MS = 5
 """A piece that comes this much earlier or later than the one before: audio was lost, or put in."""
 
-TRIES, TRY_WITHIN_S = 3, 60
-
-
-def needs_microphone(test: Test) -> Test:
-    """Marks a test in `whole_recording`."""
-    void = pytest.mark.flaky(reruns=TRIES - 1, only_rerun=[MicrophoneFailedError.__name__])
-    return void(pytest.mark.timeout(TRIES * TRY_WITHIN_S)(test))
-
 
 class MicrophoneFailedError(Exception):
     """The message says what became of the recording, and when."""
 
 
+TRIES, TRY_WITHIN_S = 3, 100
+
+
+def needs_microphone(test: Test) -> Test:
+    """Marks a test that has something in `whole_recording`."""
+    void = pytest.mark.flaky(reruns=TRIES - 1, only_rerun=[MicrophoneFailedError])
+    in_time = pytest.mark.timeout(TRY_WITHIN_S, func_only=True)  # else it is of the first try alone
+    return void(in_time(test))
+
+
 @asynccontextmanager
 async def whole_recording(name: str, heard: Callable[[], Awaitable[Audio]]) -> AsyncIterator[None]:
     """What fails in it is nobody's fault if the recording did not come whole.
+
+    Only for what depends on it: a page that shows other words than there are in what it captured is
+    at fault, whatever that is.
 
     Args:
         heard: what came of it, 16 kHz, shape ``(n,)``.

@@ -44,7 +44,7 @@ async def test_what_mediarecorder_makes_is_understood(server: Server, open_page:
 
     assert recorded["code"] == 1000
     said = words(recorded["finals"])
+    assert said == await heard_in(server, sent, "encoding=opus")
     async with whole_recording("beckett.wav", heard):
         assert said[:4] == ["ever", "tried", "ever", "failed"]
-    assert said == await heard_in(server, sent, "encoding=opus")
     assert len(sent) < 16_000 * 10
