@@ -48,22 +48,10 @@ PARTIAL = text(
 
 
 class Sink:
-    """A server that throws audio away; it knows by the count of bytes when a session is over.
+    """A server that throws audio away; it knows by the count of bytes when a session is over."""
 
-    Args:
-        frames: of a session.
-        network: hears frames as they come, in passes as the engine's worker makes them.
-    """
-
-    def __init__(
-        self, listener: socket.socket, frames: int, network: VadNetwork | None = None
-    ) -> None:
-        self._listener, self._frames, self._network = listener, frames, network
-        self._unheard = self._next_pass = 0.0
-        """Frames of the detector; and when it hears them, by `time.monotonic`."""
-        random = np.random.default_rng(0)
-        self._windows = random.normal(0, 0.1, (FRAMES_A_PASS, SAMPLES)).astype(np.float32)
-        self._states = np.zeros((FRAMES_A_PASS, 2 * WIDTH), np.float32)
+    def __init__(self, listener: socket.socket, frames: int) -> None:
+        self._listener, self._frames = listener, frames
         self._frame_bytes = FRAME_MS * SAMPLE_RATE // 1000 * SAMPLE_BYTES
         self._heard: dict[socket.socket, int] = {}
         self._selector = selectors.DefaultSelector()
@@ -72,24 +60,16 @@ class Sink:
     def serve(self) -> None:
         self._selector.register(self._listener, selectors.EVENT_READ)
         while True:
-            wait_s = max(0.0, self._next_pass - time.monotonic()) if self._unheard >= 1 else None
-            for key, _ in self._selector.select(wait_s):
-                assert isinstance(key.fileobj, socket.socket)
-                if key.fileobj is self._listener:
-                    self._accept()
-                else:
-                    self._hear(key.fileobj)
-            if self._network is not None and time.monotonic() >= self._next_pass:
-                self._listen(self._network)
+            self._turn()
 
-    def _listen(self, network: VadNetwork) -> None:
-        count = min(int(self._unheard), FRAMES_A_PASS)
-        if count:
-            self._next_pass = time.monotonic() + LISTEN_EVERY_S
-            network.advance(network.gates(self._windows[:count]), self._states[:count])
-            self._unheard -= count
-        if self._unheard >= 1:  # more than fits into a pass
-            self._next_pass = 0.0
+    def _turn(self, wait_s: float | None = None) -> None:
+        """Takes what there is, or comes within so long."""
+        for key, _ in self._selector.select(wait_s):
+            assert isinstance(key.fileobj, socket.socket)
+            if key.fileobj is self._listener:
+                self._accept()
+            else:
+                self._hear(key.fileobj)
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
@@ -103,10 +83,9 @@ class Sink:
         self._heard[connection] = 0
         self._selector.register(connection, selectors.EVENT_READ)
 
-    def _hear(self, connection: socket.socket) -> None:
+    def _hear(self, connection: socket.socket) -> int:
+        """Takes what was sent; how many bytes."""
         size = connection.recv_into(self._buffer)
-        if self._network is not None:
-            self._unheard += size / (FRAME * SAMPLE_BYTES)
         before = self._heard[connection] // (PARTIAL_EVERY_FRAMES * self._frame_bytes)
         self._heard[connection] = heard = self._heard[connection] + size
         if heard // (PARTIAL_EVERY_FRAMES * self._frame_bytes) > before:
@@ -115,11 +94,44 @@ class Sink:
             self._selector.unregister(connection)
             connection.sendall(text(type="done", segments=0) + b"\x88\x02\x03\xe8")
             connection.close()
+        return size
+
+
+class ListeningSink(Sink):
+    """Takes frames through the network as they come, in passes like the engine's worker's."""
+
+    def __init__(self, listener: socket.socket, frames: int) -> None:
+        super().__init__(listener, frames)
+        self._network = VadNetwork(read_weights(model_file()))
+        self._unheard = self._next_pass = 0.0
+        """Frames of the detector; and when it hears them, by `time.monotonic`."""
+        random = np.random.default_rng(0)
+        self._windows = random.normal(0, 0.1, (FRAMES_A_PASS, SAMPLES)).astype(np.float32)
+        self._states = np.zeros((FRAMES_A_PASS, 2 * WIDTH), np.float32)
+
+    def _turn(self, wait_s: float | None = None) -> None:
+        if self._unheard >= 1:
+            wait_s = max(0.0, self._next_pass - time.monotonic())
+        super()._turn(wait_s)
+        if self._unheard >= 1 and time.monotonic() >= self._next_pass:
+            self._listen()
+
+    def _hear(self, connection: socket.socket) -> int:
+        size = super()._hear(connection)
+        self._unheard += size / (FRAME * SAMPLE_BYTES)
+        return size
+
+    def _listen(self) -> None:
+        count = min(int(self._unheard), FRAMES_A_PASS)
+        began = time.monotonic()
+        self._network.advance(self._network.gates(self._windows[:count]), self._states[:count])
+        self._unheard -= count
+        # What did not fit into this pass is heard at once.
+        self._next_pass = 0.0 if self._unheard >= 1 else began + LISTEN_EVERY_S
 
 
 def serve(listener: socket.socket, frames: int, detector: bool) -> None:
-    network = VadNetwork(read_weights(model_file())) if detector else None
-    Sink(listener, frames, network).serve()
+    (ListeningSink if detector else Sink)(listener, frames).serve()
 
 
 def measure(sessions: int, seconds: float, processes: int, detector: bool) -> None:

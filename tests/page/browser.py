@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 
+import numpy as np
 from playwright.async_api import Browser, Locator, Page, Playwright, expect
 
+from engine.messages import Pcm
 from tests.conftest import Server
 from tests.e2e.dialogue import converse
 
@@ -53,8 +55,8 @@ def keep_sent(page: Page) -> list[bytes]:
     return sent
 
 
-async def keep_captured(page: Page) -> Callable[[], Awaitable[bytes]]:
-    """Gathers the samples that the page takes from now on; asked, gives them all, as 16-bit PCM."""
+async def keep_captured(page: Page) -> Callable[[], Awaitable[Pcm]]:
+    """Gathers the samples that the page takes from now on; asked, gives all, shape ``(n,)``."""
     await page.evaluate(
         """() => {
             window.captured = [];
@@ -69,8 +71,8 @@ async def keep_captured(page: Page) -> Callable[[], Awaitable[bytes]]:
         }"""
     )
 
-    async def captured() -> bytes:
-        return bytes(await page.evaluate("window.captured"))
+    async def captured() -> Pcm:
+        return np.frombuffer(bytes(await page.evaluate("window.captured")), np.int16)
 
     return captured
 

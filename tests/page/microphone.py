@@ -13,9 +13,9 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from engine.messages import SAMPLE_RATE, Audio
-from gateway.stream_decoder import StreamDecoder
-from tests.speech import speech_at
+from engine.messages import SAMPLE_RATE, Audio, Pcm, as_audio
+from gateway.audio import decode_file
+from tests.speech import speech
 
 Test = TypeVar("Test", bound=Callable[..., Awaitable[None]])
 
@@ -38,11 +38,12 @@ def needs_microphone(test: Test) -> Test:
     """Marks a test that has something in `whole_recording`."""
     void = pytest.mark.flaky(reruns=TRIES - 1, only_rerun=[MicrophoneFailedError])
     in_time = pytest.mark.timeout(TRY_WITHIN_S, func_only=True)  # else it is of the first try alone
-    return void(in_time(test))
+    marked: Test = void(in_time(test))
+    return marked
 
 
 @asynccontextmanager
-async def whole_recording(name: str, heard: Callable[[], Awaitable[Audio]]) -> AsyncIterator[None]:
+async def whole_recording(name: str, heard: Callable[[], Awaitable[Pcm]]) -> AsyncIterator[None]:
     """What fails in it is nobody's fault if the recording did not come whole.
 
     Only for what depends on it: a page that shows other words than there are in what it captured is
@@ -57,8 +58,7 @@ async def whole_recording(name: str, heard: Callable[[], Awaitable[Audio]]) -> A
     try:
         yield
     except AssertionError as error:
-        recording = speech_at(name, SAMPLE_RATE).astype(np.float32) / 32_768
-        if damage := shifts(recording, await heard()):
+        if damage := shifts(decode_file(speech(name)), as_audio(await heard())):
             told = ", ".join(f"{ms:+d} ms at {at:.1f} s" for at, ms in damage)
             raise MicrophoneFailedError(f"Chromium shifted {name} by {told}") from error
         raise
@@ -91,20 +91,3 @@ def _delays(recording: Audio, heard: Audio) -> Iterator[tuple[float, float]]:
         best = int(found.argmax())
         if found[best] > ALIKE:
             yield at / SAMPLE_RATE, (first + best - at) * 1000 / SAMPLE_RATE
-
-
-def from_pcm(pcm: bytes) -> Audio:
-    """The samples of pcm_s16le, shape ``(n,)``."""
-    return np.frombuffer(pcm, "<i2").astype(np.float32) / 32_768
-
-
-async def from_container(webm: bytes) -> Audio:
-    """The samples of a recording, 16 kHz, shape ``(n,)``."""
-    decoder = StreamDecoder()
-    try:
-        pieces = [
-            piece async for part in (decoder.decode(webm), decoder.flush()) async for piece in part
-        ]
-    finally:
-        decoder.close()
-    return np.concatenate(pieces)

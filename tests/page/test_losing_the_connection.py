@@ -8,7 +8,6 @@ from itertools import pairwise
 import pytest
 from playwright.async_api import Page, Route, WebSocketRoute, expect
 
-from engine.messages import Audio
 from gateway.settings import Settings
 from tests.conftest import QUICK_MODEL, Server, serving
 from tests.page.browser import (
@@ -23,7 +22,7 @@ from tests.page.browser import (
     words,
 )
 from tests.page.conftest import OpenPage
-from tests.page.microphone import from_pcm, needs_microphone, whole_recording
+from tests.page.microphone import needs_microphone, whole_recording
 from tests.speech import speech
 
 pytestmark = pytest.mark.timeout(100)
@@ -86,10 +85,6 @@ async def test_what_is_said_meanwhile_is_not_lost(server: Server, open_page: Ope
     async with CuttableProxy(port_of(server)) as proxy:
         page = await open_page(proxy.http, speaks="beckett.wav", forgive=CUT)
         captured = await keep_captured(page)
-
-        async def heard() -> Audio:
-            return from_pcm(await captured())
-
         await start(page)
         await expect(finals(page)).not_to_have_count(0)
         await expect(page.locator("#partial .text")).not_to_have_text("")
@@ -105,13 +100,13 @@ async def test_what_is_said_meanwhile_is_not_lost(server: Server, open_page: Ope
 
         await expect(page.locator("#state")).to_have_text("Listening")
         await expect(page.get_by_role("status")).to_have_text("Connected again. Nothing was lost.")
-        async with whole_recording("beckett.wav", heard):
+        async with whole_recording("beckett.wav", captured):
             await expect(finals(page)).to_have_count(6)
         await stop(page)
 
         said = words(await finals(page).all_text_contents())
-        assert said == await heard_in(server, await captured())
-        async with whole_recording("beckett.wav", heard):
+        assert said == await heard_in(server, (await captured()).tobytes())
+        async with whole_recording("beckett.wav", captured):
             assert said[:6] == ["ever", "tried", "ever", "failed", "no", "matter"]
             assert len(said) == 12
         assert await times(page) == sorted(await times(page))

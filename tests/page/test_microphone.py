@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from engine.messages import SAMPLE_RATE, Audio
+from gateway.audio import decode_file
 from tests.page.microphone import MicrophoneFailedError, shifts, whole_recording
-from tests.speech import speech_at
+from tests.speech import speech
 
 RECORDING = "beckett.wav"
 AT = 5 * SAMPLE_RATE
@@ -13,7 +14,7 @@ AT = 5 * SAMPLE_RATE
 
 
 def recording() -> Audio:
-    return speech_at(RECORDING, SAMPLE_RATE).astype(np.float32) / 32_768
+    return decode_file(speech(RECORDING))
 
 
 def damaged(lost_ms: int, put_in_ms: int) -> Audio:

@@ -4,11 +4,10 @@ import re
 
 from playwright.async_api import expect
 
-from engine.messages import Audio
 from tests.conftest import Server
 from tests.page.browser import finals, heard_in, keep_captured, start, stop, words
 from tests.page.conftest import OpenPage
-from tests.page.microphone import from_pcm, needs_microphone, whole_recording
+from tests.page.microphone import needs_microphone, whole_recording
 
 
 @needs_microphone
@@ -20,23 +19,19 @@ async def test_what_is_spoken_is_read(server: Server, open_page: OpenPage) -> No
     )
     await expect(page.locator("#welcome")).to_be_visible()
     captured = await keep_captured(page)
-
-    async def heard() -> Audio:
-        return from_pcm(await captured())
-
     await start(page)
     await expect(page.locator("#partial .text")).not_to_have_text("")
     await expect(page.locator("#lag")).to_have_text(re.compile(r"^\d\.\d s$"))
     await expect(page.locator("#language")).to_have_text("English")
     level = page.get_by_role("meter", name="Level")
     await expect(level).not_to_have_attribute("aria-valuenow", "0")
-    async with whole_recording("beckett.wav", heard):
+    async with whole_recording("beckett.wav", captured):
         await expect(finals(page)).to_have_count(6)
     await stop(page)
 
     said = words(await finals(page).all_text_contents())
-    assert said == await heard_in(server, await captured())
-    async with whole_recording("beckett.wav", heard):
+    assert said == await heard_in(server, (await captured()).tobytes())
+    async with whole_recording("beckett.wav", captured):
         assert said[:6] == ["ever", "tried", "ever", "failed", "no", "matter"]
         assert said[-1] == "better"
         assert len(said) == 12

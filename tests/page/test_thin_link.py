@@ -3,7 +3,6 @@
 import pytest
 from playwright.async_api import Page, expect
 
-from engine.messages import Audio
 from tests.conftest import Server
 from tests.page.browser import (
     CuttableProxy,
@@ -17,7 +16,7 @@ from tests.page.browser import (
     words,
 )
 from tests.page.conftest import OpenPage
-from tests.page.microphone import from_pcm, needs_microphone, whole_recording
+from tests.page.microphone import needs_microphone, whole_recording
 from tests.page.test_losing_the_connection import CUT, port_of
 from tests.speech import speech
 
@@ -36,17 +35,13 @@ async def test_what_is_spoken_is_read(server: Server, open_page: OpenPage) -> No
     sent = keep_sent(page)
     captured = await keep_captured(page)
     await choose_opus(page)
-
-    async def heard() -> Audio:
-        return from_pcm(await captured())
-
     await start(page)
     await expect(finals(page)).to_have_count(4)
     await stop(page)
 
     said = words(await finals(page).all_text_contents())
     assert said == await heard_in(server, b"".join(sent), "encoding=opus")
-    async with whole_recording("beckett.wav", heard):
+    async with whole_recording("beckett.wav", captured):
         assert said[:4] == ["ever", "tried", "ever", "failed"]
     status = await page.get_by_role("status").text_content() or ""
     seconds = float(status.split("Finished: 0:")[1].split()[0])

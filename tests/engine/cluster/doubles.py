@@ -1,13 +1,21 @@
-"""A model that is none, to see what a cluster does to batches of a known cost."""
+"""Models that are none, for batches of a known cost in a cluster; and parts of its actors."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from engine.messages import Step, StepResult
 from tests.engine.models.doubles import DyingModel, OneWordASecondModel
 
 STEP_S = 0.02
+
+
+@dataclass
+class Remote:
+    """A method as Ray has them, of an actor that is in this process."""
+
+    remote: Callable[..., Awaitable[Any]]
 
 
 class SteadyModel(OneWordASecondModel):

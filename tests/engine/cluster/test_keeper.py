@@ -1,7 +1,5 @@
 """Copies that are kept loaded: what is awaited, and what is told when there are none."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -9,6 +7,7 @@ import pytest
 from engine.cluster import keeper
 from engine.cluster.keeper import Keeper, NoCopyError
 from engine.cluster.pool import Plan
+from tests.engine.cluster.doubles import Remote
 
 PLAN = Plan("any", least=2, most=3)
 
@@ -25,11 +24,11 @@ class PoolDouble:
         self.plan: Plan | None = None
 
     @property
-    def join(self) -> "Remote":
+    def join(self) -> Remote:
         return Remote(self._join)
 
     @property
-    def members(self) -> "Remote":
+    def members(self) -> Remote:
         return Remote(self._members)
 
     async def _join(self, plan: Plan) -> None:
@@ -39,13 +38,6 @@ class PoolDouble:
         copies, unavailable = self.answers[0]
         self.answers = self.answers[1:] or self.answers
         return {"members": [object()] * copies, "starting": [], "unavailable": unavailable}
-
-
-@dataclass
-class Remote:
-    """A method as Ray has them."""
-
-    remote: Callable[..., Awaitable[Any]]
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import pytest
 from engine.cluster import ray_actors
 from engine.cluster.pool import Plan
 from engine.cluster.runner import RayRunner
-from tests.engine.cluster.test_pool import Remote
+from tests.engine.cluster.doubles import Remote
 from tests.engine.models.doubles import INFO
 
 Answer = asyncio.Future[dict[str, Any]]

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,19 +11,13 @@ import pytest
 from engine.cluster import demand
 from engine.cluster import pool as module
 from engine.cluster.pool import Plan, Pool
+from tests.engine.cluster.doubles import Remote
 
 LANES = 2
 PER_COPY = 20
 """Segments whose steps, one a second of each, take all of a copy's time."""
 FULL = 0.9
 """Share of its time that a copy spends at most, whatever waits."""
-
-
-@dataclass
-class Remote:
-    """A method as Ray has them."""
-
-    remote: Callable[[], Awaitable[Any]]
 
 
 class CopyDouble:

@@ -1,7 +1,5 @@
 """What a gateway sends a copy of the model again, without Ray between the two."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -10,21 +8,15 @@ from engine.cluster.pool import Plan
 from engine.cluster.runner import Copy, RayRunner
 from engine.messages import SegmentKey, Step
 from engine.runner import StepFailedError
+from tests.engine.cluster.doubles import Remote
 from tests.engine.models.doubles import OneWordASecondModel
-
-
-class Direct:
-    """A method of an actor that is in this process."""
-
-    def __init__(self, method: Any) -> None:
-        self.remote = method
 
 
 class CopyDouble:
     """An actor that is in this process."""
 
     def __init__(self, host: ModelHost) -> None:
-        self.step, self.forget = Direct(host.step), Direct(host.forget)
+        self.step, self.forget = Remote(host.step), Remote(host.forget)
 
 
 def step(session: str, seconds: float) -> Step:
